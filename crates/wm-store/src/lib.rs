@@ -1,1 +1,3 @@
-//! placeholder
+//! Durable, encrypted mail storage and directory behind the `wm-core` traits.
+
+pub mod engine;
