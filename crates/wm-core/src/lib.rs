@@ -1,1 +1,5 @@
 //! placeholder
+
+pub mod address;
+
+pub use address::{AddressError, AddressErrorKind, DomainName, EmailAddress, LocalPart};
