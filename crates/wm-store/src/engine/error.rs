@@ -41,6 +41,15 @@ pub enum EngineError {
         supported: u32,
     },
 
+    /// The directory is that of an engine of another kind; nothing in it was changed.
+    #[error("{} holds a store of the engine {found}", path.display())]
+    OtherEngine {
+        /// The directory.
+        path: PathBuf,
+        /// The engine's name.
+        found: String,
+    },
+
     /// What is on disk cannot be right.
     #[error("damaged engine data: {what}")]
     Corrupt {

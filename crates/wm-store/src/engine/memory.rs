@@ -1,6 +1,6 @@
 use super::{
-    Batch, Direction, Engine, EngineError, KeyRange, Snapshot, Write,
-    versioned::{Page, Table, Versioned},
+    Batch, Direction, Engine, EngineError, KeyRange, Snapshot,
+    versioned::{Page, Table, Versioned, Writes},
 };
 use bytes::Bytes;
 use std::{
@@ -86,9 +86,9 @@ impl Table for Map {
         })
     }
 
-    fn apply(&self, writes: Vec<Write>) -> Result<(), Box<dyn Error + Send + Sync>> {
+    fn apply(&self, writes: Writes) -> Result<(), Box<dyn Error + Send + Sync>> {
         let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        for Write { key, value } in writes {
+        for (key, value) in writes {
             match value {
                 Some(value) => map.insert(key, value),
                 None => map.remove(&key),

@@ -34,15 +34,33 @@
 //! ```
 
 mod batch;
+#[cfg(feature = "contract-tests")]
+pub mod contract;
+#[cfg(any(feature = "sled", feature = "redb"))]
+mod directory;
 mod error;
+#[cfg(any(feature = "sled", feature = "redb"))]
+mod guard;
 mod memory;
+#[cfg(any(feature = "sled", feature = "redb"))]
+mod options;
 mod range;
+#[cfg(feature = "redb")]
+mod redb;
+#[cfg(feature = "sled")]
+mod sled;
 mod versioned;
 
 pub use batch::{Batch, Precondition, Write};
 pub use error::EngineError;
 pub use memory::Memory;
+#[cfg(any(feature = "sled", feature = "redb"))]
+pub use options::{EngineOptions, SyncPolicy};
 pub use range::{Direction, KeyRange};
+#[cfg(feature = "redb")]
+pub use redb::Redb;
+#[cfg(feature = "sled")]
+pub use sled::Sled;
 
 use bytes::Bytes;
 

@@ -30,10 +30,13 @@ pub(super) trait Table: Send + Sync + 'static {
 
     /// Applies the writes atomically and returns when they are durable. Never called twice at the
     /// same time, nor again after a failure.
-    fn apply(&self, writes: Vec<Write>) -> Result<(), Box<dyn Error + Send + Sync>>;
+    fn apply(&self, writes: Writes) -> Result<(), Box<dyn Error + Send + Sync>>;
 }
 
 pub(super) type Page = Vec<(Bytes, Result<Bytes, EngineError>)>;
+
+/// What a commit leaves under each key it writes.
+pub(super) type Writes = BTreeMap<Bytes, Option<Bytes>>;
 
 pub(super) struct Versioned<T> {
     table: Arc<T>,
@@ -49,6 +52,11 @@ impl<T: Table> Versioned<T> {
             history: Arc::default(),
             commit: Mutex::default(),
         }
+    }
+
+    #[cfg(feature = "sled")]
+    pub(super) fn table(&self) -> &T {
+        &self.table
     }
 
     pub(super) fn snapshot(&self) -> Box<dyn Snapshot> {
@@ -71,13 +79,18 @@ impl<T: Table> Versioned<T> {
         if batch.writes.is_empty() {
             return Ok(());
         }
-        let replaced = batch
-            .writes
-            .iter()
-            .map(|Write { key, .. }| Ok((key.clone(), self.table.get(key)?)))
+        let writes = Writes::from_iter(
+            batch
+                .writes
+                .into_iter()
+                .map(|Write { key, value }| (key, value)),
+        );
+        let replaced = writes
+            .keys()
+            .map(|key| Ok((key.clone(), self.table.get(key)?)))
             .collect::<Result<Vec<_>, EngineError>>()?;
         write(&self.history).record(replaced);
-        if let Err(error) = self.table.apply(batch.writes) {
+        if let Err(error) = self.table.apply(writes) {
             let source: Arc<dyn Error + Send + Sync> = error.into();
             *failed = Some(source.clone());
             return Err(EngineError::SyncFailed { source });
@@ -120,11 +133,11 @@ impl History {
     fn record(&mut self, replaced: Vec<(Bytes, Option<Bytes>)>) {
         let next = self.published + 1;
         for (key, value) in replaced {
-            let versions = self.replaced.entry(key.clone()).or_default();
-            if versions.back().is_none_or(|(commit, _)| *commit < next) {
-                versions.push_back((next, value));
-                self.by_commit.push_back((next, key));
-            }
+            self.replaced
+                .entry(key.clone())
+                .or_default()
+                .push_back((next, value));
+            self.by_commit.push_back((next, key));
         }
     }
 
