@@ -12,6 +12,7 @@ mod hook;
 mod keys;
 mod mailbox;
 mod operation;
+mod resolver;
 mod search;
 mod source;
 mod spam;
@@ -36,6 +37,9 @@ pub use mailbox::{
 pub use operation::{
     Applied, Changeset, Expect, FolderTarget, FolderUpdate, ItemContent, ItemUpdate, LabelChange,
     Mode, NewFolder, NewItem, Operation, Outcome,
+};
+pub use resolver::{
+    Answer, DnsName, LookupError, ParseDnsNameError, Record, RecordData, RecordType, Resolver, Txt,
 };
 pub use search::{MailboxSearch, SearchHit, SearchQuery, Term};
 pub use source::{Clock, IdSource};
