@@ -29,6 +29,24 @@ impl EntityId {
     }
 }
 
+impl From<UserId> for EntityId {
+    fn from(user: UserId) -> Self {
+        Self::User(user)
+    }
+}
+
+impl From<GroupId> for EntityId {
+    fn from(group: GroupId) -> Self {
+        Self::Group(group)
+    }
+}
+
+impl From<ResourceId> for EntityId {
+    fn from(resource: ResourceId) -> Self {
+        Self::Resource(resource)
+    }
+}
+
 impl fmt::Display for EntityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -16,7 +16,7 @@ use crate::{BodyId, FolderId, ItemId, MailboxRef, ModSeq, OrganizationId, Timest
 /// commit and takes the mailbox's next modification sequence number. Readers and watchers see
 /// commits only after they are durable, in order, and each entirely.
 ///
-/// A mailbox exists as soon as the directory says so: the first [`apply`](Self::apply),
+/// Making a mailbox is its first commit. It exists as soon as the directory says so: the first [`apply`](Self::apply),
 /// [`create`](Self::create) or delivery materialises it with its well-known folders. Reading one
 /// that nothing has materialised is [`StoreError::NoSuchMailbox`].
 ///
@@ -191,7 +191,8 @@ pub struct Page<T> {
     pub next: Option<Cursor>,
 }
 
-/// What happened in a folder.
+/// What happened in a folder. A client applies `gone` first: an item that left and came back is in
+/// both, under its old and its new UID.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changes {
     /// Items that entered or changed, as they are now, by rising modification sequence.
