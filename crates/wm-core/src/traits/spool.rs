@@ -131,7 +131,8 @@ pub enum TaskKind {
     Hook,
 }
 
-/// The envelope's sender (RFC 5321 §4.1.1.2): an address, or none for reports.
+/// The envelope's sender (RFC 5321 §4.1.1.2): an address, or none for reports. Written as MAIL and
+/// Return-Path have it, in the spelling its sender used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ReversePath(pub Option<EmailAddress>);
@@ -144,7 +145,7 @@ impl ReversePath {
 impl fmt::Display for ReversePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Some(address) => write!(f, "<{address}>"),
+            Some(address) => write!(f, "<{}>", address.original()),
             None => f.write_str("<>"),
         }
     }
