@@ -1,1 +1,4 @@
-//! placeholder
+//! IMAP sessions over the wm-core traits.
+
+pub mod codec;
+pub mod message;
