@@ -5,13 +5,33 @@
 //! |---|---|---|
 //! | codec | [`codec`] | commands, replies, message bodies: bytes ⇄ values |
 //! | session | [`server`] | what an SMTP server may say when; no I/O, no clock |
+//! | service | [`flow`] | senders, recipients, delivery, over the traits of `wm-core` |
+//! | driver | `driver` | streams and timers of tokio |
 //!
-//! # Serving a connection
+//! | feature | adds |
+//! |---|---|
+//! | `tokio` | `driver::serve`: a connection over any `AsyncRead + AsyncWrite` |
 //!
-//! [`server::Session`] is one connection. Whoever has the socket passes in what it reads and does
-//! what the session's [`server::Event`]s say; the driver is a loop of a few lines under any runtime.
-//! A message streams through it in slices of what was read, so a connection costs one read buffer
-//! whatever the size of the message.
+//! # Serving mail
+//!
+//! A [`flow::MailFlow`] is made once, over a directory and a spool; a [`server::Config`] once for
+//! each port. Each accepted socket becomes a [`flow::Connection`], and with the feature `tokio`:
+//!
+//! ```ignore
+//! let flow = Arc::new(MailFlow::new(directory, spool, clock, ids, host.clone()));
+//! let config = Arc::new(Config::new(host, Role::Submission, &Limits::default()));
+//! let (stream, peer) = listener.accept().await?;
+//! let connection = Connection::new(flow, config, peer.ip(), false, Instant::now());
+//! let starttls = |stream| acceptor.accept(stream);
+//! driver::serve(stream, connection, starttls, shutdown.requested(), |note| info!(?note)).await?;
+//! ```
+//!
+//! Another runtime does what `driver::serve` does in a loop of its own: see [`flow::Connection`].
+//! Another mail flow than this crate's answers the questions of a [`server::Session`] itself.
+//!
+//! A message streams from the socket to storage in slices of what was read. A connection costs one
+//! read buffer (64 KiB while it sends a message) and the header fields of its message, whatever the
+//! message's size.
 //!
 //! # What is spoken
 //!
@@ -22,7 +42,13 @@
 //! here has one.
 //!
 //! A message ends at CRLF `.` CRLF and nowhere else; see [`codec::BareNewline`] for what becomes of
-//! messages that would end somewhere else for other servers (SMTP smuggling).
+//! messages that would end somewhere else for other servers (SMTP smuggling). Its lines may have any
+//! length: they stream, so a limit would only lose mail that every other server takes.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod codec;
+#[cfg(feature = "tokio")]
+pub mod driver;
+pub mod flow;
 pub mod server;
+pub mod trace;
