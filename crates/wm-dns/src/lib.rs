@@ -1,1 +1,16 @@
-//! placeholder
+//! The DNS records that a mail domain needs: what they are, whether they are there, what is wrong
+//! with them, and how to get them there.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod check;
+pub mod dmarc;
+mod mistake;
+mod records;
+mod settings;
+pub mod spf;
+pub mod verify;
+
+pub use check::{Check, DomainState, Findings, MAX_QUESTIONS};
+pub use mistake::Mistake;
+pub use records::{RecordKind, RequiredRecord, RequiredRecords, SettingsError, Severity};
+pub use settings::{Dkim, DkimAlias, DkimKey, DomainSettings, Recommended, Service};
