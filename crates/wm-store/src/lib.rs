@@ -2,6 +2,12 @@
 
 mod commit;
 pub mod engine;
+mod fault;
+mod keyspace;
+mod record;
 pub mod seal;
 pub mod segment;
+mod store;
 mod workers;
+
+pub use store::{OpenError, Store, StoreParts};

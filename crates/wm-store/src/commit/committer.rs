@@ -30,15 +30,6 @@ pub(crate) struct Committer {
     shared: Arc<Shared>,
 }
 
-/// What the committer has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Groups committed.
-    pub(crate) groups: u64,
-    /// Requests in them.
-    pub(crate) requests: u64,
-}
-
 /// Why a request was not committed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum CommitError {
@@ -141,12 +132,15 @@ impl Committer {
         }
     }
 
-    /// What was committed so far.
-    pub(crate) fn counts(&self) -> Counts {
-        Counts {
-            groups: self.shared.groups.load(Ordering::Relaxed),
-            requests: self.shared.requests.load(Ordering::Relaxed),
-        }
+    /// How many groups were committed, and how many requests were in them.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let Shared {
+            groups, requests, ..
+        } = &*self.shared;
+        (
+            groups.load(Ordering::Relaxed),
+            requests.load(Ordering::Relaxed),
+        )
     }
 
     /// Why nothing is committed any more.

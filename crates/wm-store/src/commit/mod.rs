@@ -13,6 +13,6 @@ mod committer;
 mod overlay;
 mod watch;
 
-pub(crate) use committer::{CommitError, Committer, Counts};
+pub(crate) use committer::{CommitError, Committer};
 pub(crate) use overlay::Transaction;
 pub(crate) use watch::Watchers;

@@ -37,38 +37,6 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// The value under `key`.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        match self.group.writes.get(key) {
-            Some(written) => Ok(written.clone()),
-            None => self.committed.get(key),
-        }
-    }
-
-    /// The entries of `range` in the order asked for. Ends after the first error.
-    pub(crate) fn scan(&self, range: KeyRange, direction: Direction) -> Entries<'_> {
-        if range.is_empty() {
-            return Box::new(std::iter::empty());
-        }
-        let end = range
-            .end
-            .as_ref()
-            .map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
-        let written = self
-            .group
-            .writes
-            .range::<[u8], _>((Bound::Included(&range.start[..]), end));
-        let written: Box<dyn Iterator<Item = _>> = match direction {
-            Direction::Forward => Box::new(written),
-            Direction::Backward => Box::new(written.rev()),
-        };
-        Box::new(Merged {
-            committed: self.committed.scan(range.clone(), direction).peekable(),
-            written: written.peekable(),
-            direction,
-        })
-    }
-
     /// Sets `key` to `value`.
     pub(crate) fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) {
         self.write(key.into(), Some(value.into()));
@@ -121,6 +89,38 @@ impl<'a> Transaction<'a> {
         self.group.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
         let before = self.group.writes.insert(key.clone(), value);
         self.undo.push((key, before));
+    }
+}
+
+impl Snapshot for Transaction<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        match self.group.writes.get(key) {
+            Some(written) => Ok(written.clone()),
+            None => self.committed.get(key),
+        }
+    }
+
+    fn scan<'a>(&'a self, range: KeyRange, direction: Direction) -> Entries<'a> {
+        if range.is_empty() {
+            return Box::new(std::iter::empty());
+        }
+        let end = range
+            .end
+            .as_ref()
+            .map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
+        let written = self
+            .group
+            .writes
+            .range::<[u8], _>((Bound::Included(&range.start[..]), end));
+        let written: Box<dyn Iterator<Item = _>> = match direction {
+            Direction::Forward => Box::new(written),
+            Direction::Backward => Box::new(written.rev()),
+        };
+        Box::new(Merged {
+            committed: self.committed.scan(range.clone(), direction).peekable(),
+            written: written.peekable(),
+            direction,
+        })
     }
 }
 

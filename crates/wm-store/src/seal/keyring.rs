@@ -93,10 +93,12 @@ impl Keyring {
         sets.get(&organization).cloned()
     }
 
-    /// The set of an organization; `None` when there is no file of it.
+    /// The set of an organization; `None` when there is no file of it. If its fingerprint is not
+    /// `expected`, it is [`KeyringError::Damaged`].
     pub(crate) async fn load(
         &self,
         organization: OrganizationId,
+        expected: Option<&[u8]>,
     ) -> Result<Option<Arc<KeySet>>, KeyringError> {
         if let Some(set) = self.unwrapped(organization) {
             return Ok(Some(set));
@@ -125,7 +127,9 @@ impl Keyring {
                 organization,
                 source,
             })?;
-        let set = open(organization, &secret, &file).ok_or(KeyringError::Damaged(organization))?;
+        let set = open(organization, &secret, &file)
+            .filter(|set| expected.is_none_or(|expected| set.fingerprint() == expected))
+            .ok_or(KeyringError::Damaged(organization))?;
         Ok(Some(self.remember(set)))
     }
 
@@ -159,6 +163,14 @@ impl Keyring {
         };
         self.run(organization, write).await?;
         Ok(self.remember(set))
+    }
+
+    /// Adds a data key to a set and keeps it.
+    pub(crate) async fn rotate(&self, set: &KeySet) -> Result<(), KeyringError> {
+        let organization = set.organization();
+        let same = KeySet::from_bytes(organization, &set.to_bytes());
+        let same = same.ok_or(KeyringError::Damaged(organization))?;
+        self.keep(same.rotate()?).await.map(drop)
     }
 
     /// Destroys the keys of an organization: nothing sealed under them can be read again.

@@ -1,4 +1,4 @@
-use super::{SealError, random};
+use super::{Namer, SealError, random};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ impl fmt::Display for KeyGeneration {
 /// The secrets of one organization.
 pub struct KeySet {
     organization: OrganizationId,
-    /// Names bodies. Never rotated: with another key no duplicate would be found again.
+    /// Names things. Never rotated: under another key nothing would be found again.
     pub(super) names: Secret<[u8; 32]>,
     /// Rising generations; never empty.
     older: Vec<DataKey>,
@@ -74,11 +74,9 @@ impl KeySet {
         self.newest.generation
     }
 
-    /// Tells this set from any other, and nothing about it.
+    /// Tells this set from any other, and nothing else about it.
     pub(crate) fn fingerprint(&self) -> [u8; 32] {
-        let mut mac = hmac(&self.names);
-        mac.update(b"wm key set");
-        mac.finalize().into_bytes().into()
+        Namer::new(self, "wm key set").name()
     }
 
     pub(super) fn newest(&self) -> &DataKey {

@@ -41,7 +41,7 @@ pub(crate) use keyring::Keyring;
 pub use keyring::KeyringError;
 pub use keys::{KeyGeneration, KeySet};
 pub use local::LocalKeys;
-pub(crate) use name::BodyHasher;
+pub(crate) use name::{BodyHasher, Namer};
 
 use wm_core::OrganizationId;
 

@@ -1,17 +1,38 @@
 use super::{KeySet, keys::hmac};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use wm_core::BodyId;
+use wm_core::{BodyId, Secret};
 
-/// Names a body while it streams by: HMAC-SHA-256 of the content under the organization's name key.
+/// Names things by their content: HMAC-SHA-256 under a key of the organization that survives
+/// rotation, one for each purpose.
 ///
-/// Equal bodies of an organization get equal names for good; who does not hold the key can neither
-/// confirm that a file he has is stored nor find two files with one name.
-pub(crate) struct BodyHasher(Hmac<Sha256>);
+/// Equal content of one organization gets equal names for good; who does not hold the key can
+/// neither confirm that something he knows is stored nor find two contents with one name.
+pub(crate) struct Namer(Hmac<Sha256>);
+
+impl Namer {
+    pub(crate) fn new(keys: &KeySet, purpose: &'static str) -> Self {
+        let mut subkey = hmac(&keys.names);
+        subkey.update(purpose.as_bytes());
+        Self(hmac(&Secret::new(subkey.finalize().into_bytes().into())))
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The name of what was seen so far.
+    pub(crate) fn name(&self) -> [u8; 32] {
+        self.0.clone().finalize().into_bytes().into()
+    }
+}
+
+/// Names a body while it streams by.
+pub(crate) struct BodyHasher(Namer);
 
 impl BodyHasher {
     pub(crate) fn new(keys: &KeySet) -> Self {
-        Self(hmac(&keys.names))
+        Self(Namer::new(keys, "wm body"))
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
@@ -20,6 +41,6 @@ impl BodyHasher {
 
     /// The name of what was seen so far.
     pub(crate) fn name(&self) -> BodyId {
-        BodyId(self.0.clone().finalize().into_bytes().into())
+        BodyId(self.0.name())
     }
 }

@@ -37,6 +37,7 @@ mod log;
 mod memory;
 mod reader;
 mod record;
+mod references;
 mod scan;
 mod writer;
 
@@ -45,7 +46,7 @@ pub use error::{ReadFault, SegmentError};
 pub use faults::{Fault, FaultyFiles};
 pub use files::{Directory, Files, SegmentFile};
 pub use memory::MemoryFiles;
-pub(crate) use record::Record;
+
 pub(crate) use scan::{Damage, Scan};
 pub(crate) use writer::BodyWriter;
 
@@ -54,6 +55,7 @@ use crate::{
     workers::Workers,
 };
 use log::Log;
+use references::Finished;
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc, thread};
 use wm_core::BodyId;
@@ -98,6 +100,7 @@ pub(crate) struct StoredBody {
 #[derive(Clone)]
 pub(crate) struct Bodies {
     log: Arc<Log>,
+    finished: Arc<Finished>,
     writers: Arc<Workers>,
     readers: Arc<Workers>,
 }
@@ -116,6 +119,7 @@ impl Bodies {
         };
         Ok(Self {
             log: Arc::new(Log::open(files, segment_size.max(MIN_SEGMENT_SIZE))?),
+            finished: Arc::default(),
             writers: start("wm-body-writer")?,
             readers: start("wm-body-reader")?,
         })

@@ -1,0 +1,130 @@
+use crate::{
+    commit::CommitError,
+    engine::EngineError,
+    seal::{KeyringError, SealError},
+    segment::SegmentError,
+};
+use std::{error::Error, sync::Arc};
+use wm_core::traits::{SpoolError, StoreError};
+
+/// What can go wrong beneath any trait of the store; each trait's error takes it up in its own
+/// terms.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error(transparent)]
+    Engine(Arc<EngineError>),
+    #[error(transparent)]
+    Commit(CommitError),
+    #[error(transparent)]
+    Segment(SegmentError),
+    #[error(transparent)]
+    Keys(Arc<KeyringError>),
+    /// A sealed value under this engine key does not open or is no record.
+    #[error("the {what} record under key {} is damaged", key.escape_ascii())]
+    Record {
+        what: &'static str,
+        key: Vec<u8>,
+        source: Option<SealError>,
+    },
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Fault {
+    /// Whether what is on disk is not what was written.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Engine(error) => matches!(**error, EngineError::Corrupt { .. }),
+            Self::Segment(error) => error.is_damage(),
+            Self::Keys(error) => {
+                matches!(**error, KeyringError::Damaged(_) | KeyringError::Missing(_))
+            }
+            Self::Record { .. } => true,
+            Self::Commit(_) | Self::Closed => false,
+        }
+    }
+
+    /// Whether the same call can succeed later with nobody mending anything.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Engine(error) => error.is_transient(),
+            Self::Commit(error) => matches!(error, CommitError::Refused(e) if e.is_transient()),
+            Self::Segment(error) => error.is_transient(),
+            Self::Keys(error) => {
+                matches!(&**error, KeyringError::Service { source, .. } if source.is_transient())
+            }
+            Self::Record { .. } | Self::Closed => false,
+        }
+    }
+}
+
+impl From<EngineError> for Fault {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(Arc::new(error))
+    }
+}
+
+impl From<CommitError> for Fault {
+    fn from(error: CommitError) -> Self {
+        Self::Commit(error)
+    }
+}
+
+impl From<SegmentError> for Fault {
+    fn from(error: SegmentError) -> Self {
+        Self::Segment(error)
+    }
+}
+
+impl From<KeyringError> for Fault {
+    fn from(error: KeyringError) -> Self {
+        Self::Keys(Arc::new(error))
+    }
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        let (what, transient) = (fault.to_string(), fault.is_transient());
+        let damage = fault.is_damage();
+        let source: Option<Box<dyn Error + Send + Sync>> = Some(Box::new(fault));
+        match damage {
+            true => Self::Damaged { what, source },
+            false => Self::Unavailable {
+                reason: what,
+                transient,
+                source,
+            },
+        }
+    }
+}
+
+impl From<Fault> for SpoolError {
+    fn from(fault: Fault) -> Self {
+        Self::Store(fault.into())
+    }
+}
+
+/// Lets `?` take the errors beneath into a trait's error that takes up a [`Fault`].
+macro_rules! from_beneath {
+    ($($error:ty),*) => {$(
+        impl From<EngineError> for $error {
+            fn from(error: EngineError) -> Self {
+                Fault::from(error).into()
+            }
+        }
+
+        impl From<CommitError> for $error {
+            fn from(error: CommitError) -> Self {
+                Fault::from(error).into()
+            }
+        }
+
+        impl From<SegmentError> for $error {
+            fn from(error: SegmentError) -> Self {
+                Fault::from(error).into()
+            }
+        }
+    )*};
+}
+
+from_beneath!(StoreError, SpoolError);

@@ -1,0 +1,45 @@
+//! Who has which keys of the engine.
+//!
+//! A key is the organization (16 bytes, big-endian), the [`Space`] (one byte) and what the subject
+//! makes of the rest.
+
+use wm_core::OrganizationId;
+
+/// Stands where an organization would for what belongs to the installation as a whole: the list of
+/// organizations, their domains, audit events. It has keys of its own.
+pub(crate) const INSTALLATION: OrganizationId = OrganizationId::from_u128(0);
+
+/// The part of an owner's keys that one subject has to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Space {
+    /// Audit events.
+    Audit = b'a',
+    /// Bodies by name.
+    Bodies = b'b',
+    /// Directory and configuration.
+    Directory = b'd',
+    /// The fingerprint of the key set.
+    Keys = b'k',
+    /// Mailboxes.
+    Mailboxes = b'm',
+    /// Mailboxes and folders that are being deleted, the installation's.
+    Purge = b'p',
+    /// Protocol state by mailbox.
+    State = b's',
+    /// Protocol state by expiry, the installation's.
+    StateExpiry = b't',
+    /// The spool.
+    Spool = b'q',
+    /// The layout's version, the installation's.
+    Version = b'v',
+}
+
+impl Space {
+    /// What the keys of `owner` in this space begin with.
+    pub(crate) fn prefix(self, owner: OrganizationId) -> Vec<u8> {
+        let mut prefix = owner.as_u128().to_be_bytes().to_vec();
+        prefix.push(self as u8);
+        prefix
+    }
+}

@@ -1,0 +1,136 @@
+use super::{Bodies, StoredBody};
+use crate::{
+    commit::Transaction, engine::Snapshot, fault::Fault, keyspace::Space, record::Record,
+    seal::KeySet,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, PoisonError},
+};
+use wm_core::{
+    BodyId, OrganizationId,
+    traits::{Body, StoreError},
+};
+
+/// Finished bodies that nothing has referred to yet, at most. The oldest are forgotten beyond that.
+const MAX_FINISHED: usize = 1 << 14;
+
+/// A body that something refers to. There is a record as long as something does.
+#[derive(Debug, Serialize, Deserialize)]
+struct BodyRecord {
+    references: u64,
+    stored: StoredBody,
+}
+
+impl Record for BodyRecord {
+    const NAME: &'static str = "body";
+}
+
+/// Bodies that are in the segments and not in the engine: a reference to one brings it there.
+#[derive(Default)]
+pub(super) struct Finished(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    bodies: HashMap<(OrganizationId, BodyId), StoredBody>,
+    order: VecDeque<(OrganizationId, BodyId)>,
+}
+
+impl Bodies {
+    /// Adds a reference to a body, which from then on is found until as many are released.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBody`] when nothing refers to it and it was not written lately, or has
+    /// another size.
+    pub(crate) fn refer(
+        &self,
+        transaction: &mut Transaction<'_>,
+        keys: &KeySet,
+        body: &Body,
+    ) -> Result<(), StoreError> {
+        let key = key(keys.organization(), body.id);
+        let known = find(transaction, keys, &key)?;
+        let stored = known.as_ref().map(|known| known.stored);
+        let stored = stored.or_else(|| self.finished.get(keys.organization(), body.id));
+        let stored = stored
+            .filter(|stored| stored.size == body.size)
+            .ok_or(StoreError::NoSuchBody(body.id))?;
+        if known.is_none() {
+            transaction.refer_to(stored);
+        }
+        let references = known.map_or(0, |known| known.references) + 1;
+        let record = keys.seal_record(&key, &BodyRecord { references, stored })?;
+        transaction.put(key, record);
+        Ok(())
+    }
+
+    /// Takes a reference back. After the last one the body is garbage, for compaction to collect.
+    pub(crate) fn release(
+        &self,
+        transaction: &mut Transaction<'_>,
+        keys: &KeySet,
+        body: BodyId,
+    ) -> Result<(), StoreError> {
+        let key = key(keys.organization(), body);
+        let Some(record) = find(transaction, keys, &key)? else {
+            return Ok(());
+        };
+        match record.references.saturating_sub(1) {
+            0 => transaction.delete(key),
+            references => {
+                let record = BodyRecord {
+                    references,
+                    ..record
+                };
+                let sealed = keys.seal_record(&key, &record)?;
+                transaction.put(key, sealed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a body is that something refers to.
+    pub(crate) fn find(
+        &self,
+        state: &dyn Snapshot,
+        keys: &KeySet,
+        body: BodyId,
+    ) -> Result<Option<StoredBody>, Fault> {
+        let record = find(state, keys, &key(keys.organization(), body))?;
+        Ok(record.map(|record| record.stored))
+    }
+}
+
+impl Finished {
+    pub(super) fn add(&self, organization: OrganizationId, body: StoredBody) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (organization, body.id);
+        if waiting.bodies.insert(name, body).is_none() {
+            waiting.order.push_back(name);
+        }
+        while waiting.order.len() > MAX_FINISHED
+            && let Some(oldest) = waiting.order.pop_front()
+        {
+            waiting.bodies.remove(&oldest);
+        }
+    }
+
+    fn get(&self, organization: OrganizationId, body: BodyId) -> Option<StoredBody> {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.bodies.get(&(organization, body)).copied()
+    }
+}
+
+fn find(state: &dyn Snapshot, keys: &KeySet, key: &[u8]) -> Result<Option<BodyRecord>, Fault> {
+    state
+        .get(key)?
+        .map(|sealed| keys.open_record(key, &sealed))
+        .transpose()
+}
+
+fn key(organization: OrganizationId, body: BodyId) -> Vec<u8> {
+    let mut key = Space::Bodies.prefix(organization);
+    key.extend_from_slice(&body.0);
+    key
+}

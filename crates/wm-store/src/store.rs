@@ -1,0 +1,296 @@
+use crate::{
+    commit::{CommitError, Committer, Transaction, Watchers},
+    engine::{Batch, Engine, EngineError, Memory, Snapshot},
+    fault::Fault,
+    keyspace::{INSTALLATION, Space},
+    seal::{KeySet, Keyring, KeyringError, LocalKeys, SealError, random},
+    segment::{self, Bodies, Files, MemoryFiles, SegmentError},
+    workers::Workers,
+};
+use std::{fmt, io, path::Path, sync::Arc, thread};
+use wm_core::{
+    Limits, OrganizationId, Secret,
+    traits::{KeyService, StoreError},
+};
+
+/// Version of everything the store keeps in its engine. A raise comes with an upgrade path.
+const VERSION: u32 = 1;
+
+/// The mailboxes and the spool of an installation, on one engine and one directory of segments.
+///
+/// It implements [`MailboxStore`](wm_core::traits::MailboxStore) and
+/// [`Spool`](wm_core::traits::Spool). Clones are the same store; it closes when the last is dropped,
+/// after what was asked for is done.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) core: Arc<Core>,
+}
+
+/// What a store is put together from.
+pub struct StoreParts {
+    /// Where everything small is kept.
+    pub engine: Arc<dyn Engine>,
+    /// Where bodies are kept.
+    pub bodies: Arc<dyn Files>,
+    /// Where the organizations' wrapped keys are kept.
+    pub keys: Arc<dyn Files>,
+    /// What wraps them.
+    pub key_service: Arc<dyn KeyService>,
+    /// The limits it works under.
+    pub limits: Limits,
+    /// Bytes after which a segment takes no more bodies; see [`segment::SEGMENT_SIZE`].
+    pub segment_size: u32,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The segments.
+    #[error(transparent)]
+    Segments(#[from] SegmentError),
+    /// No randomness.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The store was written by a newer version; nothing in it was changed.
+    #[error("the store has version {found}, this program reads up to {supported}")]
+    NewerVersion {
+        /// The version found.
+        found: u32,
+        /// The newest version this program knows.
+        supported: u32,
+    },
+    /// The operating system refused a directory, a key file or a thread.
+    #[error("cannot open the store")]
+    Io(#[from] io::Error),
+}
+
+impl StoreParts {
+    /// The parts of a store in the directory at `path`, beside `engine`, which the caller has opened
+    /// in `path/engine`: bodies in `path/bodies`, keys in `path/keys`, wrapped by the master key in
+    /// `path/master.key`. What is not there is made.
+    ///
+    /// # Errors
+    /// What the file system says, and what [`LocalKeys::open`] does.
+    pub fn in_directory(path: impl AsRef<Path>, engine: Arc<dyn Engine>) -> io::Result<Self> {
+        let path = path.as_ref();
+        Ok(Self {
+            engine,
+            bodies: Arc::new(segment::Directory::open(path.join("bodies"))?),
+            keys: Arc::new(segment::Directory::open(path.join("keys"))?),
+            key_service: Arc::new(LocalKeys::open(path.join("master.key"))?),
+            limits: Limits::default(),
+            segment_size: segment::SEGMENT_SIZE,
+        })
+    }
+
+    /// The parts of a store that lives as long as its value.
+    ///
+    /// # Errors
+    /// [`SealError::Random`].
+    pub fn in_memory() -> Result<Self, SealError> {
+        Ok(Self {
+            engine: Arc::new(Memory::new()),
+            bodies: Arc::new(MemoryFiles::new()),
+            keys: Arc::new(MemoryFiles::new()),
+            key_service: Arc::new(LocalKeys::new("memory", &Secret::new(random()?))),
+            limits: Limits::default(),
+            segment_size: segment::SEGMENT_SIZE,
+        })
+    }
+}
+
+impl Store {
+    /// Opens a store, or makes one where the parts are empty.
+    ///
+    /// # Errors
+    /// [`OpenError::NewerVersion`], or what is wrong with a part.
+    pub fn open(parts: StoreParts) -> Result<Self, OpenError> {
+        check_version(&*parts.engine)?;
+        let bodies = Bodies::open(parts.bodies, parts.segment_size)?;
+        let watchers = Watchers::default();
+        let threads = thread::available_parallelism()
+            .map_or(2, usize::from)
+            .clamp(2, 8);
+        let readers = Arc::new(Workers::start("wm-reader", threads)?);
+        Ok(Self {
+            core: Arc::new(Core {
+                committer: Committer::start(
+                    parts.engine.clone(),
+                    bodies.clone(),
+                    watchers.clone(),
+                )?,
+                keyring: Keyring::new(parts.keys, parts.key_service, readers.clone()),
+                first_use: futures::lock::Mutex::new(()),
+                engine: parts.engine,
+                limits: parts.limits,
+                bodies,
+                readers,
+                watchers,
+            }),
+        })
+    }
+
+    /// Why nothing is committed any more, if a sync has failed. The store has to be opened again.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.core
+            .committer
+            .failure()
+            .map(|failure| failure.to_string())
+    }
+
+    /// How many groups were committed since the store was opened, and how many requests were in
+    /// them.
+    #[must_use]
+    pub fn commits(&self) -> (u64, u64) {
+        self.core.committer.counts()
+    }
+
+    /// Gives an organization a new data key; what older keys sealed stays readable (KEY-1).
+    ///
+    /// # Errors
+    /// Why the keys cannot be had or kept.
+    pub async fn rotate_keys(&self, organization: OrganizationId) -> Result<(), StoreError> {
+        let keys = self.core.keys(organization).await?;
+        let _alone = self.core.first_use.lock().await;
+        Ok(self.core.keyring.rotate(&keys).await.map_err(Fault::from)?)
+    }
+
+    /// Destroys the keys of an organization: nothing of it can be read any more, whatever is left
+    /// on disk (ORG-5).
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn shred(&self, organization: OrganizationId) -> Result<(), StoreError> {
+        Ok(self
+            .core
+            .keyring
+            .shred(organization)
+            .await
+            .map_err(Fault::from)?)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("engine", &self.core.engine.name())
+            .field("committer", &self.core.committer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the implementations of all traits stand on.
+pub(crate) struct Core {
+    // Dropped first: it finishes what was asked for, and needs the rest for that.
+    committer: Committer,
+    keyring: Keyring,
+    /// Held while an organization's keys are looked for or made, so that they are made once.
+    first_use: futures::lock::Mutex<()>,
+    engine: Arc<dyn Engine>,
+    readers: Arc<Workers>,
+    pub(crate) limits: Limits,
+    pub(crate) bodies: Bodies,
+    pub(crate) watchers: Watchers,
+}
+
+impl Core {
+    /// Evaluates a request in the committer and waits until it is durable and visible; see
+    /// [`Committer::commit`].
+    pub(crate) async fn commit<T, E, R>(&self, request: R) -> Result<T, E>
+    where
+        R: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<CommitError> + Send + 'static,
+    {
+        self.committer.commit(request).await
+    }
+
+    /// Runs a job on a reader thread, with a snapshot of everything durable.
+    pub(crate) async fn read<T, E>(
+        &self,
+        job: impl FnOnce(&dyn Snapshot) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+    {
+        let engine = self.engine.clone();
+        let job = move || job(&*engine.snapshot().map_err(Fault::from)?);
+        self.readers
+            .run(job)
+            .await
+            .unwrap_or_else(|_| Err(Fault::Closed.into()))
+    }
+
+    /// The keys of an organization, made if it has none yet.
+    pub(crate) async fn keys(&self, organization: OrganizationId) -> Result<Arc<KeySet>, Fault> {
+        if let Some(keys) = self.keyring.unwrapped(organization) {
+            return Ok(keys);
+        }
+        let _alone = self.first_use.lock().await;
+        if let Some(keys) = self.find_keys(organization).await? {
+            return Ok(keys);
+        }
+        let keys = match self.keyring.load(organization, None).await? {
+            // Made, and then power went before the fingerprint was committed.
+            Some(keys) => keys,
+            None => {
+                let new = KeySet::generate(organization).map_err(KeyringError::from)?;
+                self.keyring.keep(new).await?
+            }
+        };
+        let fingerprint = keys.fingerprint().to_vec();
+        self.commit(move |transaction| {
+            transaction.put(Space::Keys.prefix(organization), fingerprint);
+            Ok::<_, Fault>(())
+        })
+        .await?;
+        Ok(keys)
+    }
+
+    /// The keys of an organization; `None` when the store has nothing of it.
+    pub(crate) async fn known_keys(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Option<Arc<KeySet>>, Fault> {
+        match self.keyring.unwrapped(organization) {
+            Some(keys) => Ok(Some(keys)),
+            None => self.find_keys(organization).await,
+        }
+    }
+
+    async fn find_keys(&self, organization: OrganizationId) -> Result<Option<Arc<KeySet>>, Fault> {
+        let key = Space::Keys.prefix(organization);
+        let Some(expected) = self.read(move |now| Ok::<_, Fault>(now.get(&key)?)).await? else {
+            return Ok(None);
+        };
+        match self.keyring.load(organization, Some(&expected)).await? {
+            Some(keys) => Ok(Some(keys)),
+            None => Err(KeyringError::Missing(organization).into()),
+        }
+    }
+}
+
+fn check_version(engine: &dyn Engine) -> Result<(), OpenError> {
+    let key = Space::Version.prefix(INSTALLATION);
+    let Some(found) = engine.snapshot()?.get(&key)? else {
+        let mut batch = Batch::new();
+        batch
+            .require_absent(key.clone())
+            .put(key, VERSION.to_be_bytes().to_vec());
+        return Ok(engine.commit(batch)?);
+    };
+    match found.as_ref().try_into().map(u32::from_be_bytes) {
+        Ok(found) if found <= VERSION => Ok(()),
+        Ok(found) => Err(OpenError::NewerVersion {
+            found,
+            supported: VERSION,
+        }),
+        Err(_) => Err(EngineError::corrupt("the version of the store is no number").into()),
+    }
+}
