@@ -23,20 +23,40 @@ const BODY_BUFFER: usize = 64 * 1024;
 /// that has TLS from the start. `shutdown` completes when the server stops: the client is told with
 /// 421 between two commands, or behind the message it is sending. `note` hears what happens.
 ///
+/// ```no_run
+/// # use std::{io, sync::Arc, time::Instant};
+/// # use tokio::net::{TcpListener, TcpStream};
+/// use wm_smtp::driver::serve;
+/// use wm_smtp::flow::{Connection, MailFlow};
+/// use wm_smtp::server::Config;
+///
+/// async fn accept(
+///     listener: TcpListener,
+///     flow: Arc<MailFlow>,
+///     config: Arc<Config>,
+///     handshake: impl AsyncFnOnce(TcpStream) -> io::Result<TcpStream>,
+///     shutdown: impl Future<Output = ()>,
+/// ) -> io::Result<()> {
+///     let (stream, peer) = listener.accept().await?;
+///     let connection = Connection::new(flow, config, peer.ip(), false, Instant::now());
+///     let note = |note| println!("{peer}: {note:?}");
+///     serve(stream, connection, handshake, shutdown, note).await
+/// }
+/// ```
+///
 /// # Errors
 /// When the stream fails, the handshake fails, or the client does not read. What was not accepted by
 /// then is gone, and the client knows that it was not accepted.
-pub async fn serve<S, T, F>(
+pub async fn serve<S, T>(
     mut stream: S,
     mut connection: Connection,
-    starttls: impl FnOnce(S) -> F,
+    starttls: impl AsyncFnOnce(S) -> io::Result<T>,
     shutdown: impl Future<Output = ()>,
     mut note: impl FnMut(Note),
 ) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
-    F: Future<Output = io::Result<T>>,
 {
     let mut shutdown = Shutdown {
         signal: pin!(shutdown),

@@ -15,16 +15,8 @@
 //! # Serving mail
 //!
 //! A [`flow::MailFlow`] is made once, over a directory and a spool; a [`server::Config`] once for
-//! each port. Each accepted socket becomes a [`flow::Connection`], and with the feature `tokio`:
-//!
-//! ```ignore
-//! let flow = Arc::new(MailFlow::new(directory, spool, clock, ids, host.clone()));
-//! let config = Arc::new(Config::new(host, Role::Submission, &Limits::default()));
-//! let (stream, peer) = listener.accept().await?;
-//! let connection = Connection::new(flow, config, peer.ip(), false, Instant::now());
-//! let starttls = |stream| acceptor.accept(stream);
-//! driver::serve(stream, connection, starttls, shutdown.requested(), |note| info!(?note)).await?;
-//! ```
+//! each port. Each accepted socket becomes a [`flow::Connection`], which `driver::serve` (feature
+//! `tokio`) serves to its end.
 //!
 //! Another runtime does what `driver::serve` does in a loop of its own: see [`flow::Connection`].
 //! Another mail flow than this crate's answers the questions of a [`server::Session`] itself.
