@@ -68,8 +68,6 @@ pub(super) const MAIL_FIRST: Reply = reply(Code::BAD_SEQUENCE, 5, 1, "Send MAIL 
 pub(super) const NESTED_MAIL: Reply = reply(Code::BAD_SEQUENCE, 5, 1, "Sender already given");
 pub(super) const CHUNKS_BEGUN: Reply =
     reply(Code::BAD_SEQUENCE, 5, 1, "Send BDAT or RSET after BDAT");
-pub(super) const IN_TRANSACTION: Reply =
-    reply(Code::BAD_SEQUENCE, 5, 1, "Not during a mail transaction");
 pub(super) const ALREADY_AUTHENTICATED: Reply =
     reply(Code::BAD_SEQUENCE, 5, 1, "Already authenticated");
 pub(super) const ALREADY_TLS: Reply = reply(Code::BAD_SEQUENCE, 5, 1, "TLS is already active");

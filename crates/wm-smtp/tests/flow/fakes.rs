@@ -38,9 +38,9 @@ pub(crate) struct People {
 pub(crate) const ALICE: UserId = UserId::from_u128(11);
 pub(crate) const BOB: UserId = UserId::from_u128(12);
 const CAROL: UserId = UserId::from_u128(13);
-const DAVE: UserId = UserId::from_u128(21);
+pub(crate) const DAVE: UserId = UserId::from_u128(21);
 const EVE: UserId = UserId::from_u128(31);
-const TEAM: GroupId = GroupId::from_u128(41);
+pub(crate) const TEAM: GroupId = GroupId::from_u128(41);
 const NOBODY: GroupId = GroupId::from_u128(42);
 
 impl People {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use fakes::{ALICE, Accepting, BOB, Counting, DEMO, NOW, People, address};
+use fakes::{ALICE, Accepting, BOB, Counting, DAVE, DEMO, NOW, People, TEAM, address};
 use futures::executor::block_on;
 use wm_core::model::MailboxRights;
 use wm_core::{Limits, MailboxRef};
@@ -45,18 +45,7 @@ struct Client {
 
 impl Client {
     fn new(role: Role, people: People, spool: &Arc<Accepting>) -> Self {
-        let host: wm_core::DomainName = "mx.demo.example".parse().unwrap();
-        let flow = MailFlow::new(
-            Arc::new(people),
-            Arc::clone(spool) as Arc<_>,
-            Arc::new(|| NOW),
-            Arc::new(Counting::default()),
-            host.clone(),
-        )
-        .with_postmaster(address("bob@demo.example"));
-        let config = Arc::new(Config::new(host, role, &Limits::default()));
-        let peer = [192, 0, 2, 7].into();
-        let connection = Connection::new(Arc::new(flow), config, peer, true, Instant::now());
+        let connection = connection(role, people, spool, true);
         let mut client = Self {
             connection,
             notes: Vec::new(),
@@ -390,6 +379,41 @@ fn a_sender_needs_a_right_to_the_address() {
 }
 
 #[test]
+fn a_right_to_one_address_is_none_to_another() {
+    let send_as = MailboxRights {
+        send_as: true,
+        ..MailboxRights::NONE
+    };
+    let behalf = MailboxRights {
+        send_on_behalf: true,
+        ..MailboxRights::NONE
+    };
+    let rights = vec![
+        (ALICE, TEAM.into(), send_as),
+        (ALICE, BOB.into(), behalf),
+        // No directory should say this; mail does not cross organizations even if one does.
+        (ALICE, DAVE.into(), send_as),
+    ];
+    let people = People {
+        rights,
+        ..People::new()
+    };
+    let mut client = Client::new(Role::Submission, people, &Arc::default());
+    client.log_in();
+    for (head, reply) in [
+        ("From: team@demo.example\r\n", "250 2.0.0"),
+        (
+            "From: bob@demo.example\r\nSender: team@demo.example\r\n",
+            "550 5.7.1",
+        ),
+        ("From: dave@other.example\r\n", "550 5.7.1"),
+    ] {
+        let answer = client.deliver("", &["bob@demo.example"], &format!("{head}\r\nhello\r\n"));
+        assert!(answer.starts_with(reply), "{head}: {answer}");
+    }
+}
+
+#[test]
 fn mail_on_behalf_names_its_sender_even_if_the_client_does_not() {
     let held = MailboxRights {
         send_on_behalf: true,
@@ -506,7 +530,9 @@ fn nothing_of_an_abandoned_message_is_in_the_next_one() {
     client.say("MAIL FROM:<a@remote.example>");
     client.say("RCPT TO:<bob@demo.example>");
     client.send("BDAT 7\r\nBcc: me");
+    assert_eq!(Arc::strong_count(&spool.bodies), 2);
     client.say("RSET");
+    assert_eq!(Arc::strong_count(&spool.bodies), 1, "its body is dropped");
     client.deliver("x@remote.example", &["alice@demo.example"], MESSAGE);
     let delivered = spool.delivered();
     assert_eq!((delivered.len(), delivered[0].0), (1, mailbox(ALICE)));

@@ -97,14 +97,4 @@ proptest! {
         }
         prop_assert_eq!(outcome(at_once, replies), outcome(stepwise, heard));
     }
-
-    #[test]
-    fn no_input_makes_replies_pile_up(
-        (config, tls) in settings(),
-        stream in prop::collection::vec(line(), 0..400),
-    ) {
-        let mut peer = Peer::new(config, tls);
-        peer.say(&stream.concat());
-        prop_assert!(peer.largest_send < 8192, "{}", peer.largest_send);
-    }
 }

@@ -23,6 +23,7 @@ impl Session {
     }
 
     pub(super) fn data(&mut self) -> Step {
+        self.progressed |= !self.input.is_empty();
         let body = self
             .transaction
             .as_mut()
@@ -136,16 +137,17 @@ impl Session {
 
     fn end_of_data(&mut self, refused: bool) -> Step {
         self.state = State::Command;
+        // In this order: how much of a refused body was counted depends on how it arrived.
+        if refused {
+            self.reply(&replies::BARE_NEWLINE);
+            return self.reset();
+        }
         let size = self
             .transaction
             .as_ref()
             .map_or(0, |transaction| transaction.size);
         if size > self.config.message_size {
             self.reply(&replies::MESSAGE_TOO_BIG);
-            return self.reset();
-        }
-        if refused {
-            self.reply(&replies::BARE_NEWLINE);
             return self.reset();
         }
         self.transaction = None;

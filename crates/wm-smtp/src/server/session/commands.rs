@@ -153,9 +153,6 @@ impl Session {
         if self.authenticated {
             return self.fault(replies::ALREADY_AUTHENTICATED);
         }
-        if self.transaction.is_some() {
-            return self.fault(replies::IN_TRANSACTION);
-        }
         self.authentication(Exchange::begin(mechanism, initial))
     }
 

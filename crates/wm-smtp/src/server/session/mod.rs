@@ -187,6 +187,9 @@ impl Session {
                 Step::Stuck => break,
             }
         }
+        if std::mem::take(&mut self.progressed) {
+            self.deadline = now + self.config.timeout;
+        }
         if !self.out.is_empty() {
             return Some(Event::Send(self.out.split().freeze()));
         }
@@ -201,9 +204,6 @@ impl Session {
             }
             State::Asking(_) | State::Closed => return None,
             _ => {}
-        }
-        if std::mem::take(&mut self.progressed) {
-            self.deadline = now + self.config.timeout;
         }
         if now < self.deadline {
             return None;
