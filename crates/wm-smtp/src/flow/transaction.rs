@@ -51,8 +51,9 @@ pub struct Receipt {
 }
 
 impl MailFlow {
-    /// Begins a message that comes by this hop. Without a `submitter` it comes from outside, from anybody; with one, the
-    /// sender has to be an address the submitter may send from (PRM-3), or none.
+    /// Begins a message that comes by this hop. Without a `submitter` it comes from outside, from
+    /// anybody; with one, the sender has to be an address the submitter may send from (PRM-3), or
+    /// none.
     ///
     /// # Errors
     /// 550 5.7.1 for another's address.
@@ -104,13 +105,10 @@ impl MailFlow {
         }
         match self.directory.resolve(address).await? {
             Resolution::User(user) => Ok(vec![user.mailbox()]),
-            Resolution::Resource(resource) => {
-                let (organization, mailbox) = (resource.organization, resource.id.into());
-                Ok(vec![MailboxRef {
-                    organization,
-                    mailbox,
-                }])
-            }
+            Resolution::Resource(resource) => Ok(vec![MailboxRef {
+                organization: resource.organization,
+                mailbox: resource.id.into(),
+            }]),
             Resolution::Group(group) => match self.members(&group).await? {
                 members if members.is_empty() => refuse(refusal::EMPTY_GROUP),
                 members => Ok(members),
@@ -164,11 +162,8 @@ impl Transaction {
                 self.flow.postmaster.as_ref().ok_or(refusal::UNKNOWN_USER)?
             }
         };
-        for mailbox in self
-            .flow
-            .mailboxes(address, self.submitter.is_some())
-            .await?
-        {
+        let submitted = self.submitter.is_some();
+        for mailbox in self.flow.mailboxes(address, submitted).await? {
             self.recipients
                 .entry(mailbox)
                 .or_insert_with(|| address.clone());
