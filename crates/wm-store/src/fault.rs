@@ -5,7 +5,7 @@ use crate::{
     segment::SegmentError,
 };
 use std::{error::Error, sync::Arc};
-use wm_core::traits::{SpoolError, StoreError};
+use wm_core::traits::{DirectoryError, SpoolError, StateError, StoreError};
 
 /// What can go wrong beneath any trait of the store; each trait's error takes it up in its own
 /// terms.
@@ -84,6 +84,13 @@ impl From<KeyringError> for Fault {
 
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
+        if let Fault::Segment(SegmentError::TooLarge { limit }) = fault {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            return Self::TooMany {
+                what: "octets in a body",
+                limit,
+            };
+        }
         let (what, transient) = (fault.to_string(), fault.is_transient());
         let damage = fault.is_damage();
         let source: Option<Box<dyn Error + Send + Sync>> = Some(Box::new(fault));
@@ -101,6 +108,31 @@ impl From<Fault> for StoreError {
 impl From<Fault> for SpoolError {
     fn from(fault: Fault) -> Self {
         Self::Store(fault.into())
+    }
+}
+
+impl From<Fault> for DirectoryError {
+    fn from(fault: Fault) -> Self {
+        match fault.is_damage() {
+            true => Self::Damaged(fault.to_string()),
+            false => Self::Unavailable {
+                reason: fault.to_string(),
+                source: Some(Box::new(fault)),
+            },
+        }
+    }
+}
+
+impl From<Fault> for StateError {
+    fn from(fault: Fault) -> Self {
+        match fault.is_damage() {
+            true => Self::Damaged(fault.to_string()),
+            false => Self::Unavailable {
+                reason: fault.to_string(),
+                transient: fault.is_transient(),
+                source: Some(Box::new(fault)),
+            },
+        }
     }
 }
 
@@ -127,4 +159,4 @@ macro_rules! from_beneath {
     )*};
 }
 
-from_beneath!(StoreError, SpoolError);
+from_beneath!(StoreError, SpoolError, DirectoryError, StateError);

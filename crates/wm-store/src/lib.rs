@@ -4,6 +4,7 @@ mod commit;
 pub mod engine;
 mod fault;
 mod keyspace;
+mod mailbox;
 mod record;
 pub mod seal;
 pub mod segment;

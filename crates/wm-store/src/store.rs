@@ -3,6 +3,7 @@ use crate::{
     engine::{Batch, Engine, EngineError, Memory, Snapshot},
     fault::Fault,
     keyspace::{INSTALLATION, Space},
+    mailbox::Means,
     seal::{KeySet, Keyring, KeyringError, LocalKeys, SealError, random},
     segment::{self, Bodies, Files, MemoryFiles, SegmentError},
     workers::Workers,
@@ -126,7 +127,7 @@ impl Store {
                 keyring: Keyring::new(parts.keys, parts.key_service, readers.clone()),
                 first_use: futures::lock::Mutex::new(()),
                 engine: parts.engine,
-                limits: parts.limits,
+                limits: Arc::new(parts.limits),
                 bodies,
                 readers,
                 watchers,
@@ -184,6 +185,22 @@ impl fmt::Debug for Store {
     }
 }
 
+/// What a request takes along to the committer.
+pub(crate) struct Toolbox {
+    bodies: Bodies,
+    limits: Arc<Limits>,
+}
+
+impl Toolbox {
+    pub(crate) fn means<'a>(&'a self, keys: &'a KeySet) -> Means<'a> {
+        Means {
+            bodies: &self.bodies,
+            keys,
+            limits: &self.limits,
+        }
+    }
+}
+
 /// What the implementations of all traits stand on.
 pub(crate) struct Core {
     // Dropped first: it finishes what was asked for, and needs the rest for that.
@@ -193,7 +210,7 @@ pub(crate) struct Core {
     first_use: futures::lock::Mutex<()>,
     engine: Arc<dyn Engine>,
     readers: Arc<Workers>,
-    pub(crate) limits: Limits,
+    limits: Arc<Limits>,
     pub(crate) bodies: Bodies,
     pub(crate) watchers: Watchers,
 }
@@ -208,6 +225,13 @@ impl Core {
         E: From<CommitError> + Send + 'static,
     {
         self.committer.commit(request).await
+    }
+
+    pub(crate) fn toolbox(&self) -> Toolbox {
+        Toolbox {
+            bodies: self.bodies.clone(),
+            limits: self.limits.clone(),
+        }
     }
 
     /// Runs a job on a reader thread, with a snapshot of everything durable.

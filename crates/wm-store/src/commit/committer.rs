@@ -204,6 +204,7 @@ impl Shared {
         self.engine.commit(group.take_batch())?;
         self.groups.fetch_add(1, Ordering::Relaxed);
         self.requests.fetch_add(requests, Ordering::Relaxed);
+        group.afterwards.into_iter().for_each(|work| work());
         for (mailbox, commit) in &group.changed {
             self.watchers.publish(mailbox, *commit);
         }

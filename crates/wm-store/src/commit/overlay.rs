@@ -15,13 +15,18 @@ pub(crate) struct Transaction<'a> {
     undo: Vec<(Bytes, Option<Option<Bytes>>)>,
     bodies: Vec<StoredBody>,
     changed: Vec<(MailboxRef, ModSeq)>,
+    afterwards: Vec<Afterwards>,
 }
+
+/// What is done once a commit is durable, before its callers are answered.
+pub(super) type Afterwards = Box<dyn FnOnce() + Send + Sync>;
 
 /// What a group of requests comes to.
 #[derive(Default)]
 pub(super) struct Group {
     pub(super) bodies: Vec<StoredBody>,
     pub(super) changed: Vec<(MailboxRef, ModSeq)>,
+    pub(super) afterwards: Vec<Afterwards>,
     writes: BTreeMap<Bytes, Option<Bytes>>,
     bytes: usize,
 }
@@ -34,6 +39,7 @@ impl<'a> Transaction<'a> {
             undo: Vec::new(),
             bodies: Vec::new(),
             changed: Vec::new(),
+            afterwards: Vec::new(),
         }
     }
 
@@ -57,11 +63,18 @@ impl<'a> Transaction<'a> {
         self.changed.push((mailbox, commit));
     }
 
+    /// Runs `work` on the committer's thread once the commit is durable, before anybody is answered:
+    /// for what is kept in memory beside the engine. It has to be short.
+    pub(crate) fn when_durable(&mut self, work: impl FnOnce() + Send + Sync + 'static) {
+        self.afterwards.push(Box::new(work));
+    }
+
     /// Ends the current request: what it wrote stays.
     pub(super) fn keep(&mut self) {
         self.undo.clear();
         self.group.bodies.append(&mut self.bodies);
         self.group.changed.append(&mut self.changed);
+        self.group.afterwards.append(&mut self.afterwards);
     }
 
     /// Ends the current request: nothing of it stays.
@@ -74,6 +87,7 @@ impl<'a> Transaction<'a> {
         }
         self.bodies.clear();
         self.changed.clear();
+        self.afterwards.clear();
     }
 
     /// About how many bytes the group has written.

@@ -273,6 +273,16 @@ impl Purge {
         key
     }
 
+    pub(super) fn of(mailbox: MailboxRef) -> KeyRange {
+        let mut prefix = Self {
+            mailbox,
+            folder: None,
+        }
+        .key();
+        prefix.truncate(prefix.len() - 4);
+        KeyRange::prefix(prefix)
+    }
+
     pub(super) fn all() -> KeyRange {
         KeyRange::prefix(Space::Purge.prefix(INSTALLATION))
     }

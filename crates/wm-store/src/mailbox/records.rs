@@ -60,7 +60,6 @@ pub(super) struct FolderRecord {
     pub(super) name: String,
     pub(super) role: Option<FolderRole>,
     pub(super) class: FolderClass,
-    pub(super) uid_validity: UidValidity,
     pub(super) modseq: ModSeq,
     pub(super) subscribed: bool,
     pub(super) permissions: Vec<FolderPermission>,
@@ -72,9 +71,10 @@ impl Record for FolderRecord {
     const NAME: &'static str = "folder";
 }
 
-/// What changes of a folder when its items do.
+/// What changes of a folder when its items do, and the incarnation their UIDs belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FolderCounts {
+    pub(super) uid_validity: UidValidity,
     pub(super) uid_next: u32,
     pub(super) total: u64,
     pub(super) unread: u64,
@@ -94,7 +94,7 @@ impl FolderRecord {
             name: self.name,
             role: self.role,
             class: self.class,
-            uid_validity: self.uid_validity,
+            uid_validity: counts.uid_validity,
             uid_next: Uid::new(counts.uid_next).unwrap_or(LAST_UID),
             total: counts.total,
             unread: counts.unread,

@@ -47,6 +47,7 @@ pub use faults::{Fault, FaultyFiles};
 pub use files::{Directory, Files, SegmentFile};
 pub use memory::MemoryFiles;
 
+pub(crate) use references::find_body;
 pub(crate) use scan::{Damage, Scan};
 pub(crate) use writer::BodyWriter;
 

@@ -37,6 +37,16 @@ struct Waiting {
     order: VecDeque<(OrganizationId, BodyId)>,
 }
 
+/// Where a body is that something refers to.
+pub(crate) fn find_body(
+    state: &dyn Snapshot,
+    keys: &KeySet,
+    body: BodyId,
+) -> Result<Option<StoredBody>, Fault> {
+    let record = find(state, keys, &key(keys.organization(), body))?;
+    Ok(record.map(|record| record.stored))
+}
+
 impl Bodies {
     /// Adds a reference to a body, which from then on is found until as many are released.
     ///
@@ -88,17 +98,6 @@ impl Bodies {
             }
         }
         Ok(())
-    }
-
-    /// Where a body is that something refers to.
-    pub(crate) fn find(
-        &self,
-        state: &dyn Snapshot,
-        keys: &KeySet,
-        body: BodyId,
-    ) -> Result<Option<StoredBody>, Fault> {
-        let record = find(state, keys, &key(keys.organization(), body))?;
-        Ok(record.map(|record| record.stored))
     }
 }
 

@@ -90,11 +90,14 @@ impl BodyWriter {
             return Err(SegmentError::GivenUp);
         }
         let progress = self.progress().await?;
-        let (chunk, size) = (self.buffer, self.size);
-        let answer = self
-            .bodies
-            .writers
-            .run(move || progress.finish(&chunk, size));
+        let (chunk, size, finished) = (self.buffer, self.size, self.bodies.finished.clone());
+        let finish = move || {
+            let organization = progress.keys.organization();
+            let body = progress.finish(&chunk, size)?;
+            finished.add(organization, body);
+            Ok(body)
+        };
+        let answer = self.bodies.writers.run(finish);
         answer.await.unwrap_or(Err(SegmentError::Closed))
     }
 
@@ -130,7 +133,7 @@ impl Progress {
         Ok(self)
     }
 
-    fn finish(mut self: Box<Self>, chunk: &[u8], size: u64) -> Result<StoredBody, SegmentError> {
+    fn finish(mut self, chunk: &[u8], size: u64) -> Result<StoredBody, SegmentError> {
         self.hasher.update(chunk);
         let id = self.hasher.name();
         let last = self.append(chunk, Some(FinalFacts { body: id, size }))?;

@@ -1,0 +1,401 @@
+use super::{
+    keys::{MailboxKeys, Tail},
+    records::{CommitRecord, FolderCounts, FolderRecord, ItemRecord, MailboxRecord},
+};
+use crate::{
+    engine::{Direction, EngineError, KeyRange, Snapshot},
+    record::Record,
+    seal::KeySet,
+    segment::{self, StoredBody},
+};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use wm_core::{
+    FolderId, ItemId, MailboxRef, ModSeq, Uid,
+    model::{Event, EventId, Folder, Item, Tombstone},
+    traits::{Changes, Cursor, FolderChanges, ItemList, ListBy, Page, StoreError},
+};
+
+/// A mailbox as one state shows it.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    state: &'a dyn Snapshot,
+    keys: &'a KeySet,
+    mailbox: MailboxRef,
+    at: MailboxKeys,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(state: &'a dyn Snapshot, keys: &'a KeySet, mailbox: MailboxRef) -> Self {
+        Self {
+            state,
+            keys,
+            mailbox,
+            at: MailboxKeys::new(mailbox),
+        }
+    }
+
+    /// The mailbox's record, which stays when the mailbox is removed.
+    pub(super) fn record(&self) -> Result<Option<MailboxRecord>, StoreError> {
+        self.open(&self.at.mailbox(), || "the mailbox".to_owned())
+    }
+
+    pub(super) fn mailbox(&self) -> Result<MailboxRecord, StoreError> {
+        let record = self.record()?.filter(|record| !record.removed);
+        record.ok_or(StoreError::NoSuchMailbox(self.mailbox))
+    }
+
+    pub(super) fn folder_record(&self, folder: FolderId) -> Result<FolderRecord, StoreError> {
+        let record = self.open(&self.at.folder(folder), || format!("folder {folder}"))?;
+        record.ok_or(StoreError::NoSuchFolder(folder))
+    }
+
+    pub(super) fn counts(&self, folder: FolderId) -> Result<FolderCounts, StoreError> {
+        let counts = self.open(&self.at.counts(folder), || format!("folder {folder}"))?;
+        counts.ok_or(StoreError::NoSuchFolder(folder))
+    }
+
+    pub(super) fn folder(&self, folder: FolderId) -> Result<Folder, StoreError> {
+        Ok(self
+            .folder_record(folder)?
+            .into_folder(folder, &self.counts(folder)?))
+    }
+
+    /// All folders, parents before children.
+    pub(super) fn folders(&self) -> Result<Vec<Folder>, StoreError> {
+        let mut below: BTreeMap<Option<FolderId>, Vec<Folder>> = BTreeMap::new();
+        for folder in self.folder_ids()? {
+            let folder = self.folder(folder)?;
+            below.entry(folder.parent).or_default().push(folder);
+        }
+        let mut folders = below.remove(&None).unwrap_or_default();
+        let mut next = 0;
+        while let Some(folder) = folders.get(next) {
+            folders.extend(below.remove(&Some(folder.id)).unwrap_or_default());
+            next += 1;
+        }
+        Ok(folders)
+    }
+
+    pub(super) fn folder_ids(&self) -> Result<Vec<FolderId>, StoreError> {
+        self.folders_in(self.at.folders())
+    }
+
+    pub(super) fn children(&self, parent: FolderId) -> Result<Vec<FolderId>, StoreError> {
+        self.folders_in(self.at.children(parent))
+    }
+
+    /// The folder of this name below `parent`.
+    pub(super) fn folder_named(
+        &self,
+        parent: Option<FolderId>,
+        name: &str,
+    ) -> Result<Option<FolderId>, StoreError> {
+        Ok(self
+            .folders_in(self.at.names(self.keys, parent, name))?
+            .pop())
+    }
+
+    /// An item, wherever it is; [`item`](Self::item) is for those who were not told of it by the
+    /// folder.
+    pub(super) fn item_record(&self, item: ItemId) -> Result<ItemRecord, StoreError> {
+        let record = self.open(&self.at.item(item), || format!("item {item}"))?;
+        record.ok_or(StoreError::NoSuchItem(item))
+    }
+
+    /// An item that is not on its way out with its folder.
+    pub(super) fn item(&self, item: ItemId) -> Result<ItemRecord, StoreError> {
+        let record = self.item_record(item)?;
+        match self.has_folder(record.folder)? {
+            true => Ok(record),
+            false => Err(StoreError::NoSuchItem(item)),
+        }
+    }
+
+    /// Where an item's body is.
+    pub(super) fn body(&self, item: ItemId, record: &ItemRecord) -> Result<StoredBody, StoreError> {
+        let what = || format!("the body of item {item}");
+        match segment::find_body(self.state, self.keys, record.body.id) {
+            Ok(Some(body)) => Ok(body),
+            Ok(None) => Err(self.damaged(what(), None)),
+            Err(fault) if fault.is_damage() => Err(self.damaged(what(), Some(Box::new(fault)))),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    pub(super) fn items(&self, list: &ItemList) -> Result<Page<Item>, StoreError> {
+        self.require_folder(list.folder)?;
+        let (mut range, index) = match list.by {
+            ListBy::Uid { from, to } => (
+                self.at.uids_between(list.folder, from, to),
+                self.at.uids(list.folder).start,
+            ),
+            ListBy::Received { from, until } => (
+                self.at.received_between(list.folder, from, until),
+                self.at.received_between(list.folder, None, None).start,
+            ),
+        };
+        if let Some(Cursor(after)) = &list.after {
+            let last = [&*index, after].concat();
+            range = match list.descending {
+                true => range.before(last),
+                false => range.after(&last),
+            };
+        }
+        let direction = match list.descending {
+            true => Direction::Backward,
+            false => Direction::Forward,
+        };
+        let mut entries = Vec::new();
+        let mut next = list.after.clone();
+        for entry in self.state.scan(range, direction) {
+            if entries.len() >= list.limit {
+                return Ok(Page { entries, next });
+            }
+            let (key, _) = entry?;
+            let item = Tail(&key).item().ok_or_else(|| self.bad_key(&key))?;
+            entries.push(self.listed(item)?);
+            next = key.strip_prefix(&*index).map(|tail| Cursor(tail.to_vec()));
+        }
+        Ok(Page {
+            entries,
+            next: None,
+        })
+    }
+
+    pub(super) fn uids(
+        &self,
+        folder: FolderId,
+    ) -> Result<(ModSeq, Vec<(Uid, ItemId)>), StoreError> {
+        let counts = self.counts(folder)?;
+        let uids = self.keys_in(self.at.uids(folder)).map(|key| {
+            let key = key?;
+            let mut tail = Tail(&key);
+            let item = tail.item();
+            tail.uid().zip(item).ok_or_else(|| self.bad_key(&key))
+        });
+        Ok((counts.highest_modseq, uids.collect::<Result<_, _>>()?))
+    }
+
+    pub(super) fn changes(
+        &self,
+        folder: FolderId,
+        since: ModSeq,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
+        let mailbox = self.known_state(since)?;
+        self.require_folder(folder)?;
+        let changed = self
+            .keys_in(self.at.changed_after(folder, since))
+            .map(|key| {
+                let key = key?;
+                let mut tail = Tail(&key);
+                let item = tail.item();
+                tail.modseq().zip(item).ok_or_else(|| self.bad_key(&key))
+            });
+        // To a client that starts afresh nothing is gone.
+        let gone = match since {
+            ModSeq(0) => KeyRange::new("", ""),
+            _ => self.at.tombstones_after(folder, since),
+        };
+        let gone = self.keys_in(gone).map(|key| self.tombstone(folder, &key?));
+
+        let mut changes = Changes {
+            items: Vec::new(),
+            gone: Vec::new(),
+            upto: since,
+            more: false,
+        };
+        let (mut changed, mut gone) = (changed.peekable(), gone.peekable());
+        loop {
+            let first = |at: Option<Result<ModSeq, ()>>| at.map(|at| at.unwrap_or(ModSeq(0)));
+            let next_change = first(
+                changed
+                    .peek()
+                    .map(|r| r.as_ref().map(|c| c.0).map_err(drop)),
+            );
+            let next_gone = first(
+                gone.peek()
+                    .map(|r| r.as_ref().map(|t| t.modseq).map_err(drop)),
+            );
+            let Some(next) = next_change.into_iter().chain(next_gone).min() else {
+                changes.upto = mailbox.highest_modseq;
+                return Ok(changes);
+            };
+            let full = changes.items.len() + changes.gone.len() >= limit.max(1);
+            if full && next > changes.upto {
+                changes.more = true;
+                return Ok(changes);
+            }
+            changes.upto = next;
+            if next_change == Some(next) {
+                if let Some(change) = changed.next().transpose()? {
+                    changes.items.push(self.listed(change.1)?);
+                }
+            } else if let Some(tombstone) = gone.next().transpose()? {
+                changes.gone.push(tombstone);
+            }
+        }
+    }
+
+    pub(super) fn folder_changes(&self, since: ModSeq) -> Result<FolderChanges, StoreError> {
+        let upto = self.known_state(since)?.highest_modseq;
+        let mut folders = self.folders()?;
+        folders.retain(|folder| folder.modseq > since);
+        let gone = match since {
+            ModSeq(0) => KeyRange::new("", ""),
+            _ => self.at.folder_tombstones_after(since),
+        };
+        Ok(FolderChanges {
+            folders,
+            gone: self.folders_in(gone)?,
+            upto,
+        })
+    }
+
+    pub(super) fn events(&self, after: EventId, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let mailbox = self.mailbox()?;
+        if after.modseq < mailbox.horizon {
+            return Err(StoreError::StateTooOld {
+                horizon: mailbox.horizon,
+            });
+        }
+        let mut events = Vec::new();
+        for entry in self
+            .state
+            .scan(self.at.events_from(after.modseq), Direction::Forward)
+        {
+            let (key, sealed) = entry?;
+            let modseq = Tail(&key).modseq().ok_or_else(|| self.bad_key(&key))?;
+            let what = || format!("the events of commit {modseq}");
+            let commit: CommitRecord = self.unseal(&key, &sealed, what)?;
+            for (index, kind) in (0..).zip(commit.events) {
+                let id = EventId { modseq, index };
+                if id > after && events.len() < limit {
+                    events.push(Event {
+                        id,
+                        at: commit.at,
+                        origin: commit.origin.clone(),
+                        kind,
+                    });
+                }
+            }
+            if events.len() >= limit {
+                break;
+            }
+        }
+        Ok(events)
+    }
+
+    /// At most `limit` keys of a range.
+    pub(super) fn some_keys(
+        &self,
+        range: KeyRange,
+        limit: usize,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        Ok(self.keys_in(range).take(limit).collect::<Result<_, _>>()?)
+    }
+
+    pub(super) fn has_folder(&self, folder: FolderId) -> Result<bool, StoreError> {
+        Ok(self.state.get(&self.at.folder(folder))?.is_some())
+    }
+
+    fn require_folder(&self, folder: FolderId) -> Result<(), StoreError> {
+        match self.has_folder(folder)? {
+            true => Ok(()),
+            false => Err(StoreError::NoSuchFolder(folder)),
+        }
+    }
+
+    /// The mailbox, if a client's state of then can be brought up to date.
+    fn known_state(&self, since: ModSeq) -> Result<MailboxRecord, StoreError> {
+        let mailbox = self.mailbox()?;
+        if since < mailbox.horizon && since != ModSeq(0) {
+            return Err(StoreError::StateTooOld {
+                horizon: mailbox.horizon,
+            });
+        }
+        Ok(mailbox)
+    }
+
+    /// An item that an index names.
+    fn listed(&self, item: ItemId) -> Result<Item, StoreError> {
+        match self.item_record(item) {
+            Ok(record) => Ok(record.into_item(item)),
+            Err(StoreError::NoSuchItem(_)) => Err(self.damaged(format!("item {item}"), None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn tombstone(&self, folder: FolderId, key: &[u8]) -> Result<Tombstone, StoreError> {
+        let mut tail = Tail(key);
+        let moved_to = tail.folder();
+        let (uid, item) = (tail.uid(), tail.item());
+        let parts = moved_to.zip(uid).zip(item).zip(tail.modseq());
+        let (((moved_to, uid), item), modseq) = parts.ok_or_else(|| self.bad_key(key))?;
+        Ok(Tombstone {
+            folder,
+            item,
+            uid,
+            modseq,
+            moved_to,
+        })
+    }
+
+    /// The folders that the keys of a range end with.
+    fn folders_in(&self, range: KeyRange) -> Result<Vec<FolderId>, StoreError> {
+        let folder = |key: Result<Bytes, EngineError>| {
+            let key = key?;
+            Tail(&key)
+                .folder()
+                .flatten()
+                .ok_or_else(|| self.bad_key(&key))
+        };
+        self.keys_in(range).map(folder).collect()
+    }
+
+    fn keys_in(
+        &self,
+        range: KeyRange,
+    ) -> impl Iterator<Item = Result<Bytes, EngineError>> + use<'a> {
+        self.state
+            .scan(range, Direction::Forward)
+            .map(|entry| entry.map(|(key, _)| key))
+    }
+
+    fn open<R: Record>(
+        &self,
+        key: &[u8],
+        what: impl FnOnce() -> String,
+    ) -> Result<Option<R>, StoreError> {
+        let sealed = self.state.get(key)?;
+        sealed
+            .map(|sealed| self.unseal(key, &sealed, what))
+            .transpose()
+    }
+
+    fn unseal<R: Record>(
+        &self,
+        key: &[u8],
+        sealed: &[u8],
+        what: impl FnOnce() -> String,
+    ) -> Result<R, StoreError> {
+        let opened = self.keys.open_record(key, sealed);
+        opened.map_err(|fault| self.damaged(what(), Some(Box::new(fault))))
+    }
+
+    fn bad_key(&self, key: &[u8]) -> StoreError {
+        self.damaged(format!("the key {}", key.escape_ascii()), None)
+    }
+
+    fn damaged(
+        &self,
+        what: String,
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> StoreError {
+        StoreError::Damaged {
+            what: format!("{what} of mailbox {}", self.mailbox),
+            source,
+        }
+    }
+}
