@@ -3,7 +3,7 @@
 //! A key is the organization (16 bytes, big-endian), the [`Space`] (one byte) and what the subject
 //! makes of the rest.
 
-use wm_core::OrganizationId;
+use wm_core::{OrganizationId, Timestamp};
 
 /// Stands where an organization would for what belongs to the installation as a whole: the list of
 /// organizations, their domains, audit events. It has keys of its own.
@@ -41,5 +41,21 @@ impl Space {
         let mut prefix = owner.as_u128().to_be_bytes().to_vec();
         prefix.push(self as u8);
         prefix
+    }
+}
+
+/// A time as keys hold it: sorts as the time does, before the epoch too.
+pub(crate) fn time(at: Timestamp) -> [u8; 8] {
+    (at.as_millis() ^ i64::MIN).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_as_times_do() {
+        let times = [i64::MIN, -1, 0, 1, i64::MAX].map(|at| time(Timestamp::from_millis(at)));
+        assert!(times.is_sorted());
     }
 }

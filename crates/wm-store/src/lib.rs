@@ -1,6 +1,7 @@
 //! Durable, encrypted mail storage and directory behind the `wm-core` traits.
 
 mod commit;
+pub mod directory;
 pub mod engine;
 mod fault;
 mod keyspace;
@@ -8,6 +9,7 @@ mod mailbox;
 mod record;
 pub mod seal;
 pub mod segment;
+mod spool;
 mod store;
 mod workers;
 

@@ -1,6 +1,6 @@
 //! How values stand in the engine: postcard behind a format byte, sealed.
 
-use crate::{fault::Fault, seal::KeySet};
+use crate::{commit::Transaction, engine::Snapshot, fault::Fault, seal::KeySet};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Format of every record: the first byte of what is sealed. A record whose postcard changes gets
@@ -14,6 +14,30 @@ pub(crate) trait Record: Serialize + DeserializeOwned {
 }
 
 impl KeySet {
+    /// The record under `key`, if there is one.
+    pub(crate) fn read_record<R: Record>(
+        &self,
+        state: &dyn Snapshot,
+        key: &[u8],
+    ) -> Result<Option<R>, Fault> {
+        let sealed = state.get(key)?;
+        sealed
+            .map(|sealed| self.open_record(key, &sealed))
+            .transpose()
+    }
+
+    /// Puts a record under `key`.
+    pub(crate) fn write_record<R: Record>(
+        &self,
+        transaction: &mut Transaction<'_>,
+        key: Vec<u8>,
+        record: &R,
+    ) -> Result<(), Fault> {
+        let sealed = self.seal_record(&key, record)?;
+        transaction.put(key, sealed);
+        Ok(())
+    }
+
     /// Seals a record that is to stand under `key`.
     pub(crate) fn seal_record<R: Record>(&self, key: &[u8], record: &R) -> Result<Vec<u8>, Fault> {
         let damaged = |source| Fault::Record {

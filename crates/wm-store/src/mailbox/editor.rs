@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, mem};
 use wm_core::{
     FolderId, ItemId, Limits, MailboxRef, ModSeq, Timestamp, UidValidity,
     model::{EventKind, FolderRole, Origin},
-    traits::{Applied, Changeset, FolderTarget, Mode, Operation, Outcome, StoreError},
+    traits::{Applied, Changeset, FolderTarget, Mode, NewItem, Operation, Outcome, StoreError},
 };
 
 /// Changes a mailbox within a transaction. All that one editor changes takes one modification
@@ -117,6 +117,13 @@ impl<'t, 's> Editor<'t, 's> {
         }
         let modseq = self.finish(&changes.origin)?;
         Ok(Applied { modseq, outcomes })
+    }
+
+    /// Puts one item into the mailbox, and ends.
+    pub(crate) fn deliver(mut self, item: NewItem, origin: &Origin) -> Result<Outcome, StoreError> {
+        let outcome = self.add_item(item)?;
+        self.finish(origin)?;
+        Ok(outcome)
     }
 
     /// Writes what belongs to the mailbox as a whole, and answers its last commit.
@@ -273,9 +280,7 @@ impl<'t, 's> Editor<'t, 's> {
     }
 
     fn put<R: Record>(&mut self, key: Vec<u8>, record: &R) -> Result<(), StoreError> {
-        let sealed = self.keys.seal_record(&key, record)?;
-        self.transaction.put(key, sealed);
-        Ok(())
+        Ok(self.keys.write_record(self.transaction, key, record)?)
     }
 
     /// Makes the well-known folders, in a mailbox that never was or that was removed.

@@ -22,7 +22,7 @@
 
 use crate::{
     engine::KeyRange,
-    keyspace::{INSTALLATION, Space},
+    keyspace::{INSTALLATION, Space, time},
     seal::{KeySet, Namer},
 };
 use wm_core::{
@@ -312,20 +312,9 @@ fn number(folder: FolderId) -> [u8; 4] {
     u32::try_from(folder.0).unwrap_or(u32::MAX).to_be_bytes()
 }
 
-/// Sorts as the time does, before the epoch too.
-fn time(at: Timestamp) -> [u8; 8] {
-    (at.as_millis() ^ i64::MIN).to_be_bytes()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_sort_as_times_do() {
-        let times = [i64::MIN, -1, 0, 1, i64::MAX].map(|at| time(Timestamp::from_millis(at)));
-        assert!(times.is_sorted());
-    }
 
     #[test]
     fn a_purge_is_read_back_from_its_key() {

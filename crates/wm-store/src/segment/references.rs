@@ -43,7 +43,7 @@ pub(crate) fn find_body(
     keys: &KeySet,
     body: BodyId,
 ) -> Result<Option<StoredBody>, Fault> {
-    let record = find(state, keys, &key(keys.organization(), body))?;
+    let record = keys.read_record::<BodyRecord>(state, &key(keys.organization(), body))?;
     Ok(record.map(|record| record.stored))
 }
 
@@ -60,7 +60,7 @@ impl Bodies {
         body: &Body,
     ) -> Result<(), StoreError> {
         let key = key(keys.organization(), body.id);
-        let known = find(transaction, keys, &key)?;
+        let known = keys.read_record::<BodyRecord>(transaction, &key)?;
         let stored = known.as_ref().map(|known| known.stored);
         let stored = stored.or_else(|| self.finished.get(keys.organization(), body.id));
         let stored = stored
@@ -70,9 +70,7 @@ impl Bodies {
             transaction.refer_to(stored);
         }
         let references = known.map_or(0, |known| known.references) + 1;
-        let record = keys.seal_record(&key, &BodyRecord { references, stored })?;
-        transaction.put(key, record);
-        Ok(())
+        Ok(keys.write_record(transaction, key, &BodyRecord { references, stored })?)
     }
 
     /// Takes a reference back. After the last one the body is garbage, for compaction to collect.
@@ -83,7 +81,7 @@ impl Bodies {
         body: BodyId,
     ) -> Result<(), StoreError> {
         let key = key(keys.organization(), body);
-        let Some(record) = find(transaction, keys, &key)? else {
+        let Some(record) = keys.read_record::<BodyRecord>(transaction, &key)? else {
             return Ok(());
         };
         match record.references.saturating_sub(1) {
@@ -93,8 +91,7 @@ impl Bodies {
                     references,
                     ..record
                 };
-                let sealed = keys.seal_record(&key, &record)?;
-                transaction.put(key, sealed);
+                keys.write_record(transaction, key, &record)?;
             }
         }
         Ok(())
@@ -119,13 +116,6 @@ impl Finished {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.bodies.get(&(organization, body)).copied()
     }
-}
-
-fn find(state: &dyn Snapshot, keys: &KeySet, key: &[u8]) -> Result<Option<BodyRecord>, Fault> {
-    state
-        .get(key)?
-        .map(|sealed| keys.open_record(key, &sealed))
-        .transpose()
 }
 
 fn key(organization: OrganizationId, body: BodyId) -> Vec<u8> {
