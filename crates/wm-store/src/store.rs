@@ -210,7 +210,7 @@ pub(crate) struct Core {
     first_use: futures::lock::Mutex<()>,
     engine: Arc<dyn Engine>,
     readers: Arc<Workers>,
-    limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) bodies: Bodies,
     pub(crate) watchers: Watchers,
 }
@@ -249,6 +249,13 @@ impl Core {
             .run(job)
             .await
             .unwrap_or_else(|_| Err(Fault::Closed.into()))
+    }
+
+    /// Has the engine read all of its own.
+    pub(crate) async fn verify_engine(&self) -> Result<(), Fault> {
+        let engine = self.engine.clone();
+        let verify = move || engine.verify().map_err(Fault::from);
+        self.readers.run(verify).await.unwrap_or(Err(Fault::Closed))
     }
 
     /// The keys of an organization, made if it has none yet.

@@ -45,6 +45,18 @@ impl MailboxKeys {
         Self(prefix)
     }
 
+    /// The mailbox that a key belongs to, and the kind of its record.
+    pub(super) fn parse(key: &[u8]) -> Option<(MailboxRef, u8)> {
+        let (organization, rest) = key.split_first_chunk()?;
+        let (_, rest) = rest.split_first()?;
+        let (mailbox, rest) = rest.split_first_chunk()?;
+        let mailbox = MailboxRef {
+            organization: OrganizationId::from_u128(u128::from_be_bytes(*organization)),
+            mailbox: MailboxId::from_u128(u128::from_be_bytes(*mailbox)),
+        };
+        Some((mailbox, *rest.first()?))
+    }
+
     pub(super) fn mailbox(self) -> Vec<u8> {
         self.key(b'm', &[])
     }

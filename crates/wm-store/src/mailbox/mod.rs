@@ -9,6 +9,7 @@ mod records;
 mod view;
 
 pub(crate) use editor::{Editor, Means};
+pub(crate) use view::inspect;
 
 use crate::{
     commit::Transaction,

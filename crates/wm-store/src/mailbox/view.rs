@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use wm_core::{
-    FolderId, ItemId, MailboxRef, ModSeq, Uid,
+    BodyId, FolderId, ItemId, MailboxRef, ModSeq, Uid,
     model::{Event, EventId, Folder, Item, Tombstone},
     traits::{Changes, Cursor, FolderChanges, ItemList, ListBy, Page, StoreError},
 };
@@ -398,4 +398,40 @@ impl<'a> View<'a> {
             source,
         }
     }
+}
+
+/// What there is to say about an entry of a mailbox.
+#[derive(Default)]
+pub(crate) struct Inspected {
+    pub(crate) mailbox: Option<MailboxRef>,
+    /// If it is an item's record.
+    pub(crate) item: Option<ItemId>,
+    /// The body it refers to.
+    pub(crate) body: Option<BodyId>,
+    pub(crate) wrong: Option<String>,
+}
+
+/// Opens any entry of any mailbox.
+pub(crate) fn inspect(keys: &KeySet, key: &[u8], value: &[u8]) -> Inspected {
+    let Some((mailbox, kind)) = MailboxKeys::parse(key) else {
+        return Inspected::default();
+    };
+    let mut inspected = Inspected {
+        mailbox: Some(mailbox),
+        ..Inspected::default()
+    };
+    let opened = match kind {
+        b'm' => keys.open_record::<MailboxRecord>(key, value).map(drop),
+        b'f' => keys.open_record::<FolderRecord>(key, value).map(drop),
+        b'c' => keys.open_record::<FolderCounts>(key, value).map(drop),
+        b'e' => keys.open_record::<CommitRecord>(key, value).map(drop),
+        b'i' => {
+            inspected.item = Tail(key).item();
+            keys.open_record::<ItemRecord>(key, value)
+                .map(|record| inspected.body = Some(record.body.id))
+        }
+        _ => Ok(()),
+    };
+    inspected.wrong = opened.err().map(|fault| fault.to_string());
+    inspected
 }

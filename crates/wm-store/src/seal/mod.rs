@@ -42,6 +42,7 @@ pub use keyring::KeyringError;
 pub use keys::{KeyGeneration, KeySet};
 pub use local::LocalKeys;
 pub(crate) use name::{BodyHasher, Namer};
+pub(crate) use value::OVERHEAD;
 
 use wm_core::OrganizationId;
 
@@ -49,9 +50,9 @@ use wm_core::OrganizationId;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
-    /// The operating system gave no random bytes.
+    /// The operating system gave no random bytes, and says why.
     #[error("no random bytes: {0}")]
-    Random(getrandom::Error),
+    Random(String),
     /// The bytes are not what was sealed in this place: damaged, moved here, or sealed with
     /// another key of the same number.
     #[error("sealed data is damaged or out of place")]
@@ -80,6 +81,6 @@ pub enum SealError {
 /// Bytes of the operating system's random source.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], SealError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(SealError::Random)?;
+    getrandom::fill(&mut bytes).map_err(|error| SealError::Random(error.to_string()))?;
     Ok(bytes)
 }

@@ -5,6 +5,8 @@ use chacha20poly1305::{AeadInOut, XNonce};
 /// tag (16 bytes).
 const FORMAT: u8 = 1;
 const HEADER: usize = 1 + 4 + 24;
+/// Bytes by which sealing makes a value longer.
+pub(crate) const OVERHEAD: usize = HEADER + TAG;
 
 impl KeySet {
     /// Seals the value that is to stand under `engine_key`; it opens under no other key.

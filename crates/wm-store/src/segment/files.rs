@@ -1,8 +1,8 @@
 use std::{
     fmt,
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -52,6 +52,7 @@ pub trait SegmentFile: Send + Sync {
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
+    synced: bool,
 }
 
 impl Directory {
@@ -62,15 +63,35 @@ impl Directory {
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref().to_owned();
         if !path.is_dir() {
-            fs::create_dir_all(&path)?;
-            if let Some(parent) = path
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&path)?;
+            let parent = path
                 .parent()
-                .filter(|parent| !parent.as_os_str().is_empty())
-            {
+                .filter(|parent| !parent.as_os_str().is_empty());
+            if let Some(parent) = parent {
                 File::open(parent)?.sync_all()?;
             }
         }
-        Ok(Self { path })
+        Ok(Self { path, synced: true })
+    }
+
+    /// The same directory, of which nothing is synced: what is written to it **is lost when power
+    /// goes**. For benchmarks that measure what syncing costs, and for nothing else.
+    #[must_use]
+    pub fn without_sync(self) -> Self {
+        Self {
+            synced: false,
+            ..self
+        }
+    }
+
+    fn file(&self, file: File) -> Arc<dyn SegmentFile> {
+        Arc::new(OpenFile {
+            file,
+            synced: self.synced,
+        })
     }
 }
 
@@ -84,7 +105,7 @@ impl Files for Directory {
     fn create(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
-        Ok(Arc::new(options.open(self.path.join(name))?))
+        Ok(self.file(options.open(self.path.join(name))?))
     }
 
     fn open(&self, name: &str, write: bool) -> io::Result<Arc<dyn SegmentFile>> {
@@ -92,7 +113,7 @@ impl Files for Directory {
             .read(true)
             .write(write)
             .open(self.path.join(name))?;
-        Ok(Arc::new(file))
+        Ok(self.file(file))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -100,24 +121,35 @@ impl Files for Directory {
     }
 
     fn sync(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        match self.synced {
+            true => File::open(&self.path)?.sync_all(),
+            false => Ok(()),
+        }
     }
 }
 
-impl SegmentFile for File {
+struct OpenFile {
+    file: File,
+    synced: bool,
+}
+
+impl SegmentFile for OpenFile {
     fn size(&self) -> io::Result<u64> {
-        self.metadata().map(|metadata| metadata.len())
+        self.file.metadata().map(|metadata| metadata.len())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.read_exact_at(buffer, offset)
+        self.file.read_exact_at(buffer, offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        match self.synced {
+            true => self.file.sync_data(),
+            false => Ok(()),
+        }
     }
 }

@@ -48,7 +48,6 @@ pub use files::{Directory, Files, SegmentFile};
 pub use memory::MemoryFiles;
 
 pub(crate) use references::find_body;
-pub(crate) use scan::{Damage, Scan};
 pub(crate) use writer::BodyWriter;
 
 use crate::{
@@ -57,6 +56,7 @@ use crate::{
 };
 use log::Log;
 use references::Finished;
+use scan::{Damage, Scan};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc, thread};
 use wm_core::BodyId;
@@ -134,14 +134,25 @@ impl Bodies {
         }
     }
 
-    /// The numbers of all segments, rising. Blocks.
-    pub(crate) fn segments(&self) -> Result<Vec<u32>, SegmentError> {
-        self.log.segments()
-    }
-
-    /// What is in a segment. Blocks.
-    pub(crate) fn scan(&self, segment: u32) -> Result<Scan, SegmentError> {
-        self.log.scan(segment)
+    /// Goes through all segments: the octets that are no whole record, and all octets. Blocks.
+    pub(crate) fn scan_all(&self, progress: &dyn Fn(u64, u64)) -> Result<(u64, u64), SegmentError> {
+        let segments = self.log.segments()?;
+        let scans: Vec<Scan> = segments
+            .into_iter()
+            .map(|segment| self.log.scan(segment))
+            .collect::<Result<_, _>>()?;
+        let all = scans.iter().map(Scan::size).sum();
+        let (mut torn, mut before) = (0, 0);
+        for mut scan in scans {
+            while let Some(found) = scan.next() {
+                if let Err(Damage { bytes, .. }) = found? {
+                    torn += bytes.end - bytes.start;
+                }
+                progress(before + scan.position(), all * 2);
+            }
+            before += scan.size();
+        }
+        Ok((torn, all))
     }
 }
 

@@ -46,6 +46,14 @@ impl Bodies {
     }
 }
 
+impl Bodies {
+    /// Reads a whole body to see whether it can be. Blocks.
+    pub(crate) fn verify(&self, keys: &Arc<KeySet>, body: StoredBody) -> Result<(), SegmentError> {
+        let body = OpenBody::new(self.log.clone(), keys.clone(), body)?;
+        (0..=body.last_index).try_for_each(|index| body.chunk(index).map(drop))
+    }
+}
+
 /// A body whose last record, which lists the other chunks, has been read.
 struct OpenBody {
     log: Arc<Log>,

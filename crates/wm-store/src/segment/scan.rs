@@ -7,7 +7,7 @@ use std::{ops::Range, sync::Arc};
 
 /// Goes through a segment from its beginning: every whole record with its place, and the ranges in
 /// between that are none. Holds one record in memory.
-pub(crate) struct Scan {
+pub(super) struct Scan {
     number: u32,
     file: Arc<dyn SegmentFile>,
     size: u64,
@@ -16,9 +16,9 @@ pub(crate) struct Scan {
 
 /// Bytes of a segment that are no record: damage, or what a power cut left of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Damage {
-    pub(crate) segment: u32,
-    pub(crate) bytes: Range<u64>,
+pub(super) struct Damage {
+    pub(super) segment: u32,
+    pub(super) bytes: Range<u64>,
 }
 
 type Found = Result<(Location, Record), Damage>;
@@ -34,6 +34,16 @@ impl Scan {
             size,
             at: 0,
         })
+    }
+
+    /// Bytes of the segment.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Bytes gone through.
+    pub(super) fn position(&self) -> u64 {
+        self.at
     }
 
     fn step(&mut self) -> Result<Option<Found>, SegmentError> {

@@ -49,8 +49,8 @@ fn read(bodies: &Bodies, keys: &Arc<KeySet>, body: StoredBody) -> Result<Vec<u8>
 /// The bodies that a scan of all segments finds whole.
 fn scan(bodies: &Bodies) -> Vec<StoredBody> {
     let mut found = Vec::new();
-    for segment in bodies.segments().unwrap() {
-        for entry in bodies.scan(segment).unwrap() {
+    for segment in bodies.log.segments().unwrap() {
+        for entry in bodies.log.scan(segment).unwrap() {
             if let Ok((last, record)) = entry.unwrap()
                 && let Some(facts) = record.place.last
             {
@@ -120,7 +120,7 @@ fn bodies_written_at_the_same_time_do_not_mix() {
             .unwrap()
     });
     assert!(
-        bodies.segments().unwrap().len() > 1,
+        bodies.log.segments().unwrap().len() > 1,
         "the segments were rolled over"
     );
     for (body, content) in stored.into_iter().zip(&contents) {
@@ -162,7 +162,10 @@ fn an_index_can_be_rebuilt_by_scanning() {
     assert_eq!(scan(&reopened), stored);
     stored.push(write(&reopened, &keys, b"one more").unwrap());
     assert_eq!(scan(&reopened), stored, "the last segment is gone on with");
-    assert_eq!(reopened.segments().unwrap(), bodies.segments().unwrap());
+    assert_eq!(
+        reopened.log.segments().unwrap(),
+        bodies.log.segments().unwrap()
+    );
 }
 
 #[test]
