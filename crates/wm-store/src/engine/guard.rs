@@ -10,9 +10,10 @@ pub(super) fn guarded<V>(
     work: impl FnOnce() -> Result<V, EngineError>,
 ) -> Result<V, EngineError> {
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        // Some messages go on to show a whole page.
+        let message: String = message(&*payload).chars().take(200).collect();
         Err(EngineError::corrupt(format!(
-            "{library} panicked: {}",
-            message(&*payload)
+            "{library} panicked: {message}"
         )))
     })
 }

@@ -1,0 +1,406 @@
+//! Power cuts, simulated: what a process did to its files is recorded, and any moment of it can be
+//! turned into a directory as a disk might show it after the power went at that moment.
+//!
+//! What was synced is there. Of what was not, each page (4 KiB) of a file has any of the contents it
+//! had since, or at times a torn mixture of two; the file's length is any that it had since.
+//! Creations, renames and removals are kept up to some moment since a directory was last synced, as
+//! by a file system with a journal.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::Range,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+const PAGE: usize = 4096;
+const SECTOR: usize = 512;
+/// Stands for the inode of every directory; the name of one ends in a slash.
+const DIRECTORY: u64 = 0;
+
+/// Builds the recorder; `None`, with a message, where there is no C compiler.
+pub fn recorder(directory: &Path) -> Option<PathBuf> {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/power/recorder.c");
+    let library = directory.join("recorder.so");
+    let built = Command::new("cc")
+        .args(["-O2", "-shared", "-fPIC", "-Wall", "-Werror", "-o"])
+        .args([library.as_os_str(), source.as_ref()])
+        .args(["-ldl", "-lpthread"])
+        .status();
+    match built {
+        Ok(status) => {
+            assert!(status.success(), "the recorder does not compile");
+            Some(library)
+        }
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "no C compiler: {error}");
+            println!("skipped: no C compiler ({error})");
+            None
+        }
+    }
+}
+
+/// What was done to the files below a directory, in order.
+pub struct Recording {
+    /// The files as they were before, durable, by path: inode and content.
+    before: BTreeMap<String, (u64, Vec<u8>)>,
+    events: Vec<Event>,
+}
+
+#[derive(Clone)]
+enum Event {
+    Create(u64, String),
+    Rename(String, String),
+    Unlink(String),
+    MakeDirectory(String),
+    Write(u64, u64, Vec<u8>),
+    Truncate(u64, u64),
+    SyncBegins(u64, u64),
+    SyncEnded(u64, u64),
+}
+
+impl Recording {
+    /// Runs `command` and records what it does to the files below `directory`.
+    pub fn of(command: &mut Command, directory: &Path, recorder: &Path) -> Self {
+        let mut before = BTreeMap::new();
+        for path in files_below(directory) {
+            let name = path.strip_prefix(directory).unwrap().to_str().unwrap();
+            if path.is_dir() {
+                before.insert(format!("{name}/"), (DIRECTORY, Vec::new()));
+            } else {
+                let inode = fs::metadata(&path).unwrap().ino();
+                before.insert(name.to_owned(), (inode, fs::read(path).unwrap()));
+            }
+        }
+        let log = directory.with_extension("log");
+        let output = command
+            .env("LD_PRELOAD", recorder)
+            .env("POWER_ROOT", directory)
+            .env("POWER_LOG", &log)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let bytes = fs::read(&log).unwrap();
+        fs::remove_file(log).unwrap();
+        Self {
+            before,
+            events: parse(&bytes),
+        }
+    }
+
+    /// Events in it; a cut is before one of them, or after the last.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// How many syncs ended.
+    pub fn syncs(&self) -> usize {
+        let ended = |event: &&Event| matches!(event, Event::SyncEnded(..));
+        self.events.iter().filter(ended).count()
+    }
+
+    /// What `path` held before event `at`, as the process saw it.
+    pub fn content(&self, path: &str, at: usize) -> Vec<u8> {
+        let disk = self.disk(at);
+        let file = disk.names.get(path).map(|file| &disk.files[file]);
+        file.map(File::newest).unwrap_or_default()
+    }
+
+    /// Writes what the disk might show after a power cut before event `at` into `directory`.
+    pub fn cut(&self, at: usize, random: &mut Random, directory: &Path) {
+        let disk = self.disk(at);
+        // How much the disk had got round to, in percent.
+        let progress = [0, 0, 20, 50, 80, 95, 100, 100][random.below(8)];
+        fs::create_dir(directory).unwrap();
+        for (path, file) in disk.some_names(random) {
+            let path = directory.join(path);
+            match *file {
+                DIRECTORY => fs::create_dir_all(path).unwrap(),
+                file => {
+                    fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    fs::write(path, disk.files[&file].after_cut(progress, random)).unwrap();
+                }
+            }
+        }
+    }
+
+    fn disk(&self, at: usize) -> Disk {
+        let mut disk = Disk::default();
+        for (path, (inode, content)) in &self.before {
+            disk.files.insert(*inode, File::durable(content.clone()));
+            disk.names.insert(path.clone(), *inode);
+        }
+        disk.durable_names = disk.names.clone();
+        self.events[..at].iter().for_each(|event| disk.apply(event));
+        disk
+    }
+}
+
+fn parse(bytes: &[u8]) -> Vec<Event> {
+    let mut rest = bytes;
+    let mut events = Vec::new();
+    while let Some((head, after)) = rest.split_first_chunk::<25>() {
+        let number = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().unwrap());
+        let (file, offset, length) = (number(1), number(9), number(17));
+        let (body, after) = after.split_at(length as usize);
+        rest = after;
+        let text = || String::from_utf8(body.to_vec()).unwrap();
+        events.push(match head[0] {
+            b'C' => Event::Create(file, text()),
+            b'R' => {
+                let text = text();
+                let (old, new) = text.split_once('\0').unwrap();
+                Event::Rename(old.into(), new.into())
+            }
+            b'U' => Event::Unlink(text()),
+            b'D' => Event::MakeDirectory(text()),
+            b'W' => Event::Write(file, offset, body.to_vec()),
+            b'T' => Event::Truncate(file, offset),
+            b'S' => Event::SyncBegins(file, offset),
+            b'E' => Event::SyncEnded(file, offset),
+            kind => panic!("a record of kind {kind}"),
+        });
+    }
+    events
+}
+
+#[derive(Default)]
+struct Disk {
+    files: BTreeMap<u64, File>,
+    names: BTreeMap<String, u64>,
+    /// The names as of the last sync of a directory, and every state of them since.
+    durable_names: BTreeMap<String, u64>,
+    names_since: Vec<BTreeMap<String, u64>>,
+    /// By number of the sync: how many changes of its file and of the names it covers.
+    begun: BTreeMap<u64, (usize, usize)>,
+}
+
+/// A file: what is durable of it and what was done since.
+struct File {
+    durable: Vec<u8>,
+    pending: Vec<Change>,
+    /// Changes ever made durable: the place of the first pending one.
+    synced: usize,
+}
+
+#[derive(Clone)]
+enum Change {
+    Write(u64, Vec<u8>),
+    Truncate(u64),
+}
+
+impl Disk {
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Create(file, path) => {
+                self.files.insert(*file, File::durable(Vec::new()));
+                self.rename(|names| {
+                    names.insert(path.clone(), *file);
+                });
+            }
+            Event::Rename(old, new) => self.rename(|names| {
+                let file = names.remove(old).unwrap();
+                names.insert(new.clone(), file);
+            }),
+            Event::Unlink(path) => self.rename(|names| {
+                names.remove(path);
+            }),
+            Event::MakeDirectory(path) => self.rename(|names| {
+                names.insert(format!("{path}/"), DIRECTORY);
+            }),
+            Event::Write(file, offset, bytes) => {
+                self.file(*file)
+                    .pending
+                    .push(Change::Write(*offset, bytes.clone()));
+            }
+            Event::Truncate(file, length) => {
+                self.file(*file).pending.push(Change::Truncate(*length));
+            }
+            Event::SyncBegins(file, number) => {
+                let changes = self
+                    .files
+                    .get(file)
+                    .map_or(0, |file| file.synced + file.pending.len());
+                self.begun
+                    .insert(*number, (changes, self.names_since.len()));
+            }
+            Event::SyncEnded(file, number) => {
+                let (changes, names) = self.begun.remove(number).unwrap();
+                match self.files.get_mut(file) {
+                    Some(file) => file.sync(changes),
+                    None => self.sync_names(names),
+                }
+            }
+        }
+    }
+
+    fn sync_names(&mut self, count: usize) {
+        if let Some(newest) = self.names_since.drain(..count).next_back() {
+            self.durable_names = newest;
+        }
+    }
+
+    fn file(&mut self, file: u64) -> &mut File {
+        self.files
+            .get_mut(&file)
+            .expect("a file that was created or there before")
+    }
+
+    fn rename(&mut self, change: impl FnOnce(&mut BTreeMap<String, u64>)) {
+        change(&mut self.names);
+        self.names_since.push(self.names.clone());
+    }
+
+    fn some_names(&self, random: &mut Random) -> &BTreeMap<String, u64> {
+        match random.below(self.names_since.len() + 1).checked_sub(1) {
+            None => &self.durable_names,
+            Some(number) => &self.names_since[number],
+        }
+    }
+}
+
+impl File {
+    fn durable(content: Vec<u8>) -> Self {
+        Self {
+            durable: content,
+            pending: Vec::new(),
+            synced: 0,
+        }
+    }
+
+    /// Makes the first `changes` durable, as counted when the sync began: others may have ended
+    /// since.
+    fn sync(&mut self, changes: usize) {
+        let count = changes.saturating_sub(self.synced);
+        let covered: Vec<_> = self.pending.drain(..count).collect();
+        covered
+            .iter()
+            .for_each(|change| change.apply(&mut self.durable));
+        self.synced += count;
+    }
+
+    fn newest(&self) -> Vec<u8> {
+        let mut content = self.durable.clone();
+        self.pending
+            .iter()
+            .for_each(|change| change.apply(&mut content));
+        content
+    }
+
+    fn after_cut(&self, progress: usize, random: &mut Random) -> Vec<u8> {
+        let mut content = self.durable.clone();
+        let mut lengths = vec![content.len()];
+        let mut pages: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();
+        for change in &self.pending {
+            let touched = change.pages(content.len());
+            for page in touched.clone() {
+                pages
+                    .entry(page)
+                    .or_insert_with(|| vec![page_of(&content, page)]);
+            }
+            change.apply(&mut content);
+            for page in touched {
+                pages.get_mut(&page).unwrap().push(page_of(&content, page));
+            }
+            lengths.push(content.len());
+        }
+        let some = |versions: usize, random: &mut Random| match progress {
+            0 => 0,
+            100 => versions - 1,
+            _ if random.below(100) < progress => random.below(versions),
+            _ => 0,
+        };
+        let length = lengths[some(lengths.len(), random)];
+        let mut shown = self.durable.clone();
+        for (page, versions) in pages {
+            let mut version = versions[some(versions.len(), random)].clone();
+            if progress < 100 && random.below(20) == 0 {
+                let torn = random.below(PAGE / SECTOR) * SECTOR;
+                version[torn..].copy_from_slice(&versions[random.below(versions.len())][torn..]);
+            }
+            let start = page * PAGE;
+            shown.resize(shown.len().max(start + PAGE), 0);
+            shown[start..start + PAGE].copy_from_slice(&version);
+        }
+        shown.resize(length, 0);
+        shown
+    }
+}
+
+impl Change {
+    fn apply(&self, content: &mut Vec<u8>) {
+        match self {
+            Self::Write(offset, bytes) => {
+                let start = *offset as usize;
+                let end = start + bytes.len();
+                content.resize(content.len().max(end), 0);
+                content[start..end].copy_from_slice(bytes);
+            }
+            Self::Truncate(length) => content.resize(*length as usize, 0),
+        }
+    }
+
+    /// The pages it touches in a file of `length` bytes.
+    fn pages(&self, length: usize) -> Range<usize> {
+        let (start, end) = match self {
+            Self::Write(offset, bytes) => (*offset as usize, *offset as usize + bytes.len()),
+            Self::Truncate(to) => (*to as usize, length.max(*to as usize)),
+        };
+        start / PAGE..end.div_ceil(PAGE)
+    }
+}
+
+fn page_of(content: &[u8], page: usize) -> Vec<u8> {
+    let start = content.len().min(page * PAGE);
+    let mut bytes = content[start..content.len().min(start + PAGE)].to_vec();
+    bytes.resize(PAGE, 0);
+    bytes
+}
+
+/// Copies a directory with everything in it.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for path in files_below(from) {
+        let to = to.join(path.strip_prefix(from).unwrap());
+        match path.is_dir() {
+            true => fs::create_dir_all(to).unwrap(),
+            false => drop(fs::copy(path, to).unwrap()),
+        }
+    }
+}
+
+/// Files and directories, a directory before what is in it.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        files.push(path.clone());
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        }
+    }
+    files
+}
+
+/// A sequence that looks random (xorshift) and is the same each time.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        // Neighbouring seeds are to have nothing in common.
+        Self((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+}
