@@ -7,6 +7,7 @@ use crate::{
     mailbox,
     seal::{KeySet, OVERHEAD},
     segment::{self, Bodies},
+    spool,
     store::Store,
 };
 use bytes::Bytes;
@@ -22,7 +23,7 @@ const PAGE: usize = 1000;
 pub struct CheckReport {
     /// Items there are.
     pub items: u64,
-    /// Bodies that items refer to.
+    /// Bodies that items or tasks refer to.
     pub bodies: u64,
     /// Octets of those bodies.
     pub octets: u64,
@@ -141,6 +142,17 @@ impl Inspector {
         let (owner, space) = (self.keys.organization(), key.get(16).copied());
         if space == Some(Space::Mailboxes as u8) {
             return self.look_at_mailbox(now, key, value);
+        }
+        if space == Some(Space::Spool as u8) {
+            let wrong = match spool::inspect(&self.keys, key, value) {
+                Ok(Some(body)) => self.look_at_body(now, body)?,
+                Ok(None) => None,
+                Err(fault) => Some(fault.to_string()),
+            };
+            if let Some(what) = wrong {
+                self.report.find(Some(owner), what);
+            }
+            return Ok(());
         }
         let in_the_clear = space == Some(Space::Keys as u8) || value.len() < OVERHEAD;
         if !in_the_clear && let Err(error) = self.keys.open_value(key, value) {

@@ -19,8 +19,9 @@ const VERSION: u32 = 1;
 
 /// The mailboxes and the spool of an installation, on one engine and one directory of segments.
 ///
-/// It implements [`MailboxStore`](wm_core::traits::MailboxStore) and
-/// [`Spool`](wm_core::traits::Spool). Clones are the same store; it closes when the last is dropped,
+/// It implements [`MailboxStore`](wm_core::traits::MailboxStore),
+/// [`Spool`](wm_core::traits::Spool) and [`ProtocolState`](wm_core::traits::ProtocolState);
+/// [`StoredDirectory`](crate::directory::StoredDirectory) opens the directory in it. Clones are the same store; it closes when the last is dropped,
 /// after what was asked for is done.
 #[derive(Clone)]
 pub struct Store {
@@ -156,8 +157,12 @@ impl Store {
     /// # Errors
     /// Why the keys cannot be had or kept.
     pub async fn rotate_keys(&self, organization: OrganizationId) -> Result<(), StoreError> {
-        let keys = self.core.keys(organization).await?;
+        self.core.keys(organization).await?;
         let _alone = self.core.first_use.lock().await;
+        let keys = self.core.keyring.unwrapped(organization);
+        let keys = keys
+            .ok_or(KeyringError::Missing(organization))
+            .map_err(Fault::from)?;
         Ok(self.core.keyring.rotate(&keys).await.map_err(Fault::from)?)
     }
 
@@ -206,7 +211,7 @@ pub(crate) struct Core {
     // Dropped first: it finishes what was asked for, and needs the rest for that.
     committer: Committer,
     keyring: Keyring,
-    /// Held while an organization's keys are looked for or made, so that they are made once.
+    /// Held while an organization's keys are looked for, made or changed.
     first_use: futures::lock::Mutex<()>,
     engine: Arc<dyn Engine>,
     readers: Arc<Workers>,
@@ -267,13 +272,15 @@ impl Core {
         if let Some(keys) = self.find_keys(organization).await? {
             return Ok(keys);
         }
-        let keys = match self.keyring.load(organization, None).await? {
-            // Made, and then power went before the fingerprint was committed.
-            Some(keys) => keys,
-            None => {
+        // A set whose fingerprint was never committed has sealed nothing; power may have gone while
+        // it was made.
+        let keys = match self.keyring.load(organization, None).await {
+            Ok(Some(keys)) => keys,
+            Ok(None) | Err(KeyringError::Damaged(_)) => {
                 let new = KeySet::generate(organization).map_err(KeyringError::from)?;
                 self.keyring.keep(new).await?
             }
+            Err(error) => return Err(error.into()),
         };
         let fingerprint = keys.fingerprint().to_vec();
         self.commit(move |transaction| {

@@ -16,14 +16,17 @@ use std::{
     path::{Path, PathBuf},
 };
 use wm_core::{
-    MailboxRef, OrganizationId,
+    MailboxRef, ModSeq, OrganizationId,
     model::{Origin, PropertyName, PropertyValue, Protocol, Summary},
     traits::{
         Changeset, FolderUpdate, MailboxStore, Mode, NewFolder, NewTask, Operation, ReversePath,
         Spool, StoreError, TaskKind,
     },
 };
-use wm_store::Store;
+use wm_store::{
+    Store, StoreParts,
+    engine::{Batch, Direction, KeyRange},
+};
 
 #[test]
 fn nothing_of_a_message_stands_in_clear_on_disk() {
@@ -188,6 +191,71 @@ fn a_flipped_byte_in_a_body_is_named_with_its_mailbox_and_item() {
             assert!(report.torn > 0);
         });
     }
+}
+
+#[test]
+fn a_flipped_byte_in_a_record_is_named_and_hurts_no_other() {
+    let parts = StoreParts::in_memory().unwrap();
+    let engine = parts.engine.clone();
+    let store = Store::open(parts).unwrap();
+    block_on(async {
+        let mut items = Vec::new();
+        for n in 1..=3 {
+            items.push(deliver(&store, n, mailbox(1), b"content").await.unwrap().0);
+        }
+        // The longest value is an item's.
+        let snapshot = engine.snapshot().unwrap();
+        let entries = snapshot
+            .scan(KeyRange::all(), Direction::Forward)
+            .map(Result::unwrap);
+        let is_item = |key: &[u8]| key.ends_with(&items[1].0.to_be_bytes()) && key[33] == b'i';
+        let (key, value) = entries
+            .filter(|(key, _)| key.len() == 42)
+            .find(|(key, _)| is_item(key))
+            .unwrap();
+        let mut value = value.to_vec();
+        value[100] ^= 1;
+        let mut batch = Batch::new();
+        batch.put(key, value);
+        engine.commit(batch).unwrap();
+
+        let error = store.item(mailbox(1), items[1]).await.unwrap_err();
+        let StoreError::Damaged { what, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(
+            *what,
+            format!("item {} of mailbox {}", items[1], mailbox(1))
+        );
+        for item in [items[0], items[2]] {
+            assert!(
+                common::read(&store, mailbox(1), item)
+                    .await
+                    .unwrap()
+                    .ends_with(b"content")
+            );
+        }
+        let report = store.check(|_, _| ()).await.unwrap();
+        let [finding] = &report.findings[..] else {
+            panic!("{report:?}")
+        };
+        assert_eq!(
+            (finding.mailbox, finding.item),
+            (Some(mailbox(1)), Some(items[1]))
+        );
+
+        let folder = store.folders(mailbox(1)).await.unwrap()[0].id;
+        let changes = store
+            .changes(mailbox(1), folder, ModSeq(0), 9)
+            .await
+            .unwrap();
+        let listed: Vec<_> = changes.items.iter().map(|item| item.id).collect();
+        assert_eq!(
+            listed,
+            [items[0], items[2]],
+            "it does not keep the others from being listed"
+        );
+    });
 }
 
 #[test]

@@ -16,11 +16,15 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use wm_core::{
     ItemId, ModSeq, Uid,
     model::Flags,
-    traits::{Changeset, Expect, ItemUpdate, MailboxStore, Mode, Operation, Spool, StoreError},
+    traits::{
+        Acceptance, Changeset, Expect, ItemUpdate, MailboxStore, Mode, NewTask, Operation,
+        ReversePath, Spool, StoreError, TaskKind,
+    },
 };
 use wm_store::{
     Store, StoreParts,
@@ -301,6 +305,21 @@ fn a_full_disk_refuses_for_the_time_being() {
 }
 
 #[test]
+fn keys_that_a_power_cut_tore_before_their_first_use_are_made_anew() {
+    let parts = StoreParts::in_memory().unwrap();
+    let torn = parts
+        .keys
+        .create(&format!("{:032x}-00000001.wmk", ACME.as_u128()))
+        .unwrap();
+    torn.write_at(b"wmk", 0).unwrap();
+    let store = Store::open(parts).unwrap();
+    block_on(async {
+        let (item, _) = deliver(&store, 1, mailbox(1), b"content").await.unwrap();
+        assert!(common::read(&store, mailbox(1), item).await.is_ok());
+    });
+}
+
+#[test]
 fn a_message_to_500_recipients_is_one_body_and_one_commit() {
     let bodies = FaultyFiles::new();
     let parts = StoreParts::in_memory().unwrap();
@@ -390,6 +409,49 @@ fn concurrent_deliveries_share_commits_and_never_numbers() {
     assert_eq!((uids.len(), items.len()), (300, 300));
     let (groups, requests) = store.commits();
     assert!(groups < requests, "{groups} groups of {requests} requests");
+}
+
+#[test]
+fn an_acceptance_is_remembered_for_a_day_and_forgotten_in_time() {
+    let parts = StoreParts::in_memory().unwrap();
+    let engine = parts.engine.clone();
+    let store = Store::open(parts).unwrap();
+    let records = || {
+        engine
+            .snapshot()
+            .unwrap()
+            .scan(KeyRange::all(), Direction::Forward)
+            .count()
+    };
+    block_on(async {
+        let body = write(&store, b"content").await.unwrap();
+        let task = |id, hours: u64| Acceptance {
+            at: NOW.plus(Duration::from_secs(hours * 3600)),
+            tasks: vec![NewTask {
+                organization: ACME,
+                kind: TaskKind::Journal,
+                reverse_path: ReversePath::NULL,
+                recipients: vec![],
+                prefix: vec![],
+                body,
+                detail: String::new(),
+                due: NOW,
+            }],
+            ..acceptance(id, vec![])
+        };
+        let first = store.accept(task(1, 0)).await.unwrap().tasks;
+        assert_eq!(store.accept(task(1, 23)).await.unwrap().tasks, first);
+        store.accept(task(2, 72)).await.unwrap();
+        let before = records();
+        // Each acceptance adds three records: itself, its task and when that is due.
+        store.accept(task(3, 72)).await.unwrap();
+        assert_eq!(records(), before + 3);
+        assert_ne!(
+            store.accept(task(1, 72)).await.unwrap().tasks,
+            first,
+            "it was forgotten"
+        );
+    });
 }
 
 #[test]

@@ -15,8 +15,8 @@ use wm_core::{
 /// Changes a mailbox within a transaction. All that one editor changes takes one modification
 /// sequence number.
 ///
-/// An operation checks everything before it changes anything, so that one that is refused leaves
-/// nothing. Only a fault beneath can end one half-way, and that ends the whole request.
+/// An operation reads and checks everything before it changes anything, so that one that is refused
+/// leaves nothing. Only a fault beneath can end one half-way, and that ends the whole request.
 pub(crate) struct Editor<'t, 's> {
     pub(super) transaction: &'t mut Transaction<'s>,
     pub(super) bodies: &'t Bodies,
@@ -334,8 +334,5 @@ impl MailboxRecord {
 
 /// Whether an error is about the one operation, and not about the store beneath.
 fn is_refusal(error: &StoreError) -> bool {
-    !matches!(
-        error,
-        StoreError::Unavailable { .. } | StoreError::Damaged { .. }
-    )
+    !matches!(error, StoreError::Unavailable { .. })
 }

@@ -211,8 +211,10 @@ impl Editor<'_, '_> {
         Ok(())
     }
 
-    fn expected(&self, item: ItemId, expect: &Expect) -> Result<ItemRecord, StoreError> {
+    /// The item to be changed, if it is as expected; everything about it has been read then.
+    fn expected(&mut self, item: ItemId, expect: &Expect) -> Result<ItemRecord, StoreError> {
         let record = self.view().item(item)?;
+        self.counts(record.folder)?;
         let now = record.modseq();
         if expect.folder.is_some_and(|folder| folder != record.folder) {
             return Err(StoreError::NoSuchItem(item));

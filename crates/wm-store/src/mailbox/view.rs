@@ -154,7 +154,7 @@ impl<'a> View<'a> {
             }
             let (key, _) = entry?;
             let item = Tail(&key).item().ok_or_else(|| self.bad_key(&key))?;
-            entries.push(self.listed(item)?);
+            entries.extend(self.listed(item)?);
             next = key.strip_prefix(&*index).map(|tail| Cursor(tail.to_vec()));
         }
         Ok(Page {
@@ -230,7 +230,7 @@ impl<'a> View<'a> {
             changes.upto = next;
             if next_change == Some(next) {
                 if let Some(change) = changed.next().transpose()? {
-                    changes.items.push(self.listed(change.1)?);
+                    changes.items.extend(self.listed(change.1)?);
                 }
             } else if let Some(tombstone) = gone.next().transpose()? {
                 changes.gone.push(tombstone);
@@ -318,11 +318,12 @@ impl<'a> View<'a> {
         Ok(mailbox)
     }
 
-    /// An item that an index names.
-    fn listed(&self, item: ItemId) -> Result<Item, StoreError> {
+    /// An item that an index names. One that cannot be read is left out, so that it does not keep
+    /// the others from being listed; asked for by its id it is an error, and a check reports it.
+    fn listed(&self, item: ItemId) -> Result<Option<Item>, StoreError> {
         match self.item_record(item) {
-            Ok(record) => Ok(record.into_item(item)),
-            Err(StoreError::NoSuchItem(_)) => Err(self.damaged(format!("item {item}"), None)),
+            Ok(record) => Ok(Some(record.into_item(item))),
+            Err(StoreError::NoSuchItem(_) | StoreError::Damaged { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

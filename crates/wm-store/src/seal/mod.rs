@@ -21,7 +21,7 @@
 //! ever met is 2⁻⁹⁷.
 //!
 //! *Chunks* use the STREAM construction (Hoang, Reyhanitabar, Rogaway and Vizár, 2015): the nonce is
-//! the body's [`StreamId`] (128 random bits, drawn anew for each attempt to write a body), the
+//! the body's stream id (128 random bits, drawn anew for each attempt to write a body), the
 //! chunk's index and the final flag. Within one stream no two chunks share index and flag; two
 //! streams share an id with a chance of 2⁻³³ after 2⁴⁸ bodies. A stream is written once: moving it
 //! to another segment copies the sealed bytes, and re-encryption under a new generation is under

@@ -87,7 +87,7 @@ impl Location {
 }
 
 /// A body that is in the segments: all that is needed to read it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoredBody {
     pub(crate) id: BodyId,
     /// Plaintext bytes.

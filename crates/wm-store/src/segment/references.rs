@@ -1,7 +1,11 @@
-use super::{Bodies, StoredBody};
+use super::{Bodies, Location, StoredBody};
 use crate::{
-    commit::Transaction, engine::Snapshot, fault::Fault, keyspace::Space, record::Record,
-    seal::KeySet,
+    commit::Transaction,
+    engine::Snapshot,
+    fault::Fault,
+    keyspace::Space,
+    record::Record,
+    seal::{KeySet, StreamId},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -20,7 +24,9 @@ const MAX_FINISHED: usize = 1 << 14;
 #[derive(Debug, Serialize, Deserialize)]
 struct BodyRecord {
     references: u64,
-    stored: StoredBody,
+    size: u64,
+    stream: StreamId,
+    last: Location,
 }
 
 impl Record for BodyRecord {
@@ -44,7 +50,16 @@ pub(crate) fn find_body(
     body: BodyId,
 ) -> Result<Option<StoredBody>, Fault> {
     let record = keys.read_record::<BodyRecord>(state, &key(keys.organization(), body))?;
-    Ok(record.map(|record| record.stored))
+    Ok(record.map(
+        |BodyRecord {
+             size, stream, last, ..
+         }| StoredBody {
+            id: body,
+            size,
+            stream,
+            last,
+        },
+    ))
 }
 
 impl Bodies {
@@ -61,19 +76,32 @@ impl Bodies {
     ) -> Result<(), StoreError> {
         let key = key(keys.organization(), body.id);
         let known = keys.read_record::<BodyRecord>(transaction, &key)?;
-        let stored = known.as_ref().map(|known| known.stored);
-        let stored = stored.or_else(|| self.finished.get(keys.organization(), body.id));
-        let stored = stored
-            .filter(|stored| stored.size == body.size)
-            .ok_or(StoreError::NoSuchBody(body.id))?;
-        if known.is_none() {
-            transaction.refer_to(stored);
+        let mut record = match known {
+            Some(known) => known,
+            None => {
+                let finished = self.finished.get(keys.organization(), body.id);
+                let stored = finished.ok_or(StoreError::NoSuchBody(body.id))?;
+                transaction.refer_to(stored);
+                let StoredBody {
+                    size, stream, last, ..
+                } = stored;
+                BodyRecord {
+                    references: 0,
+                    size,
+                    stream,
+                    last,
+                }
+            }
+        };
+        if record.size != body.size {
+            return Err(StoreError::NoSuchBody(body.id));
         }
-        let references = known.map_or(0, |known| known.references) + 1;
-        Ok(keys.write_record(transaction, key, &BodyRecord { references, stored })?)
+        record.references += 1;
+        Ok(keys.write_record(transaction, key, &record)?)
     }
 
-    /// Takes a reference back. After the last one the body is garbage, for compaction to collect.
+    /// Takes a reference back. After the last one the body is garbage, for compaction to collect. A
+    /// record that is damaged stays as it is: that must not keep an item from being deleted.
     pub(crate) fn release(
         &self,
         transaction: &mut Transaction<'_>,
@@ -81,8 +109,11 @@ impl Bodies {
         body: BodyId,
     ) -> Result<(), StoreError> {
         let key = key(keys.organization(), body);
-        let Some(record) = keys.read_record::<BodyRecord>(transaction, &key)? else {
-            return Ok(());
+        let record = match keys.read_record::<BodyRecord>(transaction, &key) {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(()),
+            Err(fault) if fault.is_damage() => return Ok(()),
+            Err(fault) => return Err(fault.into()),
         };
         match record.references.saturating_sub(1) {
             0 => transaction.delete(key),

@@ -14,16 +14,13 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 use wm_core::{
-    AcceptId, OrganizationId, TaskId, Timestamp,
+    OrganizationId, TaskId, Timestamp,
     model::Origin,
     traits::{Acceptance, Accepted, Counter, Delivery, NewTask, Outcome, SpoolError, StoreError},
 };
 
-/// How long an acceptance is remembered.
-const REMEMBERED: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// Old records that go with each new one, at most: more than one, so that they do not pile up.
 const FORGOTTEN: usize = 4;
 
@@ -75,12 +72,16 @@ impl Acceptor {
             tasks,
             counters,
         } = &self.acceptance;
-        let key = keys::accepted(*id);
-        if let Some(known) = self
-            .installation
-            .read_record::<AcceptedRecord>(transaction, &key)?
-        {
-            return Ok(known.into_accepted());
+        let today = day(*at);
+        // It may be less than a day old and of yesterday, or of tomorrow after a clock went back.
+        for day in [today, today.saturating_sub(1), today.saturating_add(1)] {
+            let key = keys::accepted(day, *id);
+            let known = self
+                .installation
+                .read_record::<AcceptedRecord>(transaction, &key)?;
+            if let Some(known) = known {
+                return Ok(known.into_accepted());
+            }
         }
         for counter in counters {
             self.count(transaction, counter)?;
@@ -96,8 +97,9 @@ impl Acceptor {
         for task in tasks {
             record.tasks.push(self.enqueue(transaction, task, *at)?);
         }
+        let key = keys::accepted(today, *id);
         self.installation.write_record(transaction, key, &record)?;
-        remember(transaction, *id, *at)?;
+        delete_some(transaction, keys::accepted_before(today.saturating_sub(1)))?;
         Ok(record.into_accepted())
     }
 
@@ -196,32 +198,16 @@ impl Acceptor {
     }
 }
 
-/// Lists an acceptance by its age, and forgets some that are old.
-fn remember(
-    transaction: &mut Transaction<'_>,
-    id: AcceptId,
-    at: Timestamp,
-) -> Result<(), SpoolError> {
-    transaction.put(keys::accepted_at(at, id), "");
-    let old = keys::accepted_before(at.minus(REMEMBERED));
-    let forgotten = delete_some(transaction, old)?;
-    for id in forgotten.iter().filter_map(|key| keys::accept_id(key)) {
-        transaction.delete(keys::accepted(id));
-    }
-    Ok(())
+fn day(at: Timestamp) -> u32 {
+    u32::try_from(at.as_seconds().div_euclid(24 * 60 * 60)).unwrap_or_default()
 }
 
-/// Deletes the first entries of a range; answers their keys.
-fn delete_some(
-    transaction: &mut Transaction<'_>,
-    range: KeyRange,
-) -> Result<Vec<bytes::Bytes>, Fault> {
+/// Deletes the first entries of a range.
+fn delete_some(transaction: &mut Transaction<'_>, range: KeyRange) -> Result<(), Fault> {
     let entries = transaction.scan(range, Direction::Forward).take(FORGOTTEN);
     let keys = entries
         .map(|entry| Ok(entry?.0))
         .collect::<Result<Vec<_>, Fault>>()?;
-    for key in &keys {
-        transaction.delete(key.clone());
-    }
-    Ok(keys)
+    keys.into_iter().for_each(|key| transaction.delete(key));
+    Ok(())
 }

@@ -5,8 +5,7 @@
 //! | organization | `t` | task (8) | [`TaskRecord`](super::records::TaskRecord) |
 //! | installation | `d` | when it is due, or its lease lapses (8), task (8), organization (16) | empty |
 //! | installation | `n` | | [`NextTask`](super::records::NextTask) |
-//! | installation | `a` | accept id (16) | [`AcceptedRecord`](super::records::AcceptedRecord) |
-//! | installation | `x` | when it was accepted (8), accept id (16) | empty |
+//! | installation | `a` | day of acceptance (4), accept id (16) | [`AcceptedRecord`](super::records::AcceptedRecord) |
 //! | installation | `c` | scope: kind (1), ids; day (4) | [`CounterRecord`](super::records::CounterRecord) |
 
 use crate::{
@@ -17,6 +16,11 @@ use wm_core::{AcceptId, OrganizationId, TaskId, Timestamp, traits::CounterScope}
 
 pub(super) fn task(organization: OrganizationId, task: TaskId) -> Vec<u8> {
     key(organization, b't', &[&task.0.to_be_bytes()])
+}
+
+/// Whether this is a key of [`task`].
+pub(super) fn is_task(key: &[u8]) -> bool {
+    key.get(17) == Some(&b't')
 }
 
 /// The id at the end of a key of [`task`].
@@ -32,29 +36,20 @@ pub(super) fn next_task() -> Vec<u8> {
     key(INSTALLATION, b'n', &[])
 }
 
-pub(super) fn accepted(id: AcceptId) -> Vec<u8> {
-    key(INSTALLATION, b'a', &[&id.as_u128().to_be_bytes()])
-}
-
-pub(super) fn accepted_at(at: Timestamp, id: AcceptId) -> Vec<u8> {
+/// What was accepted on a day; days are counted from 1970-01-01 UTC.
+pub(super) fn accepted(day: u32, id: AcceptId) -> Vec<u8> {
     key(
         INSTALLATION,
-        b'x',
-        &[&time(at), &id.as_u128().to_be_bytes()],
+        b'a',
+        &[&day.to_be_bytes(), &id.as_u128().to_be_bytes()],
     )
 }
 
-pub(super) fn accepted_before(at: Timestamp) -> KeyRange {
+pub(super) fn accepted_before(day: u32) -> KeyRange {
     KeyRange::new(
-        key(INSTALLATION, b'x', &[]),
-        key(INSTALLATION, b'x', &[&time(at)]),
+        key(INSTALLATION, b'a', &[]),
+        key(INSTALLATION, b'a', &[&day.to_be_bytes()]),
     )
-}
-
-/// The id at the end of a key of [`accepted_at`].
-pub(super) fn accept_id(key: &[u8]) -> Option<AcceptId> {
-    key.last_chunk()
-        .map(|id| AcceptId::from_u128(u128::from_be_bytes(*id)))
 }
 
 pub(super) fn counter(scope: CounterScope, day: u32) -> Vec<u8> {

@@ -7,6 +7,7 @@ mod records;
 use crate::{
     commit::Transaction,
     engine::{Direction, Snapshot},
+    fault::Fault,
     seal::KeySet,
     segment,
     store::Store,
@@ -21,7 +22,7 @@ use std::{
     sync::Arc,
 };
 use wm_core::{
-    OrganizationId, TaskId, Timestamp,
+    BodyId, OrganizationId, TaskId, Timestamp,
     traits::{
         Acceptance, Accepted, BodyStream, BodyWriter, Lease, MailboxStore, Reschedule, Spool,
         SpoolError, StoreError, Task,
@@ -207,6 +208,23 @@ impl Spool for Store {
         };
         self.core.read(read).await
     }
+}
+
+/// Opens any entry of the spool; answers the body it refers to.
+pub(crate) fn inspect(keys: &KeySet, key: &[u8], value: &[u8]) -> Result<Option<BodyId>, Fault> {
+    if keys::is_task(key) {
+        let record: TaskRecord = keys.open_record(key, value)?;
+        return Ok(Some(record.what.body.id));
+    }
+    if !value.is_empty() {
+        let wrong = |source| Fault::Record {
+            what: "spool",
+            key: key.to_vec(),
+            source: Some(source),
+        };
+        keys.open_value(key, value).map_err(wrong)?;
+    }
+    Ok(None)
 }
 
 impl Store {
