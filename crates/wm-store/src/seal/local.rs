@@ -39,16 +39,15 @@ impl LocalKeys {
     }
 
     /// The master keys in the file at `path`, which is made with a fresh key, readable by its owner
-    /// only, if there is none.
+    /// only, if there is none. One process at a time.
     ///
     /// # Errors
     /// What the file system says; [`io::ErrorKind::InvalidData`] naming the line that is no key;
     /// [`io::ErrorKind::PermissionDenied`] when others may read the file.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        match create(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => result?,
+        if !path.try_exists()? {
+            create(path)?;
         }
         if is_readable_by_others(path)? {
             let problem = format!("{}: others may read the master key", path.display());
@@ -178,20 +177,24 @@ fn context(organization: OrganizationId) -> [u8; 16] {
     organization.as_u128().to_be_bytes()
 }
 
+/// Makes the file, entirely or not at all.
 fn create(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
     let name: [u8; 4] = random().map_err(io::Error::other)?;
     let secret = Zeroizing::new(random::<32>().map_err(io::Error::other)?);
+    let unfinished = path.with_extension("new");
+    if unfinished.try_exists()? {
+        fs::remove_file(&unfinished)?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(&unfinished)?;
     write!(file, "local-{:08x} ", u32::from_be_bytes(name))?;
     secret
         .iter()
         .try_for_each(|byte| write!(file, "{byte:02x}"))?;
     writeln!(file)?;
     file.sync_all()?;
+    fs::rename(&unfinished, path)?;
     match path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -258,6 +261,16 @@ mod tests {
             key.expose()
         );
         assert!(!is_readable_by_others(&path).unwrap());
+    }
+
+    #[test]
+    fn what_a_power_cut_left_of_a_new_file_is_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("master.new"), "local-0123").unwrap();
+        let path = dir.path().join("master.key");
+        LocalKeys::open(&path).unwrap();
+        assert!(!is_readable_by_others(&path).unwrap());
+        assert!(!dir.path().join("master.new").exists());
     }
 
     #[test]
