@@ -50,6 +50,7 @@ macro_rules! mailbox_store_contract {
             received_ranges_select_what_ages_out,
             changes_bring_any_state_up_to_date,
             changes_never_divide_a_commit,
+            every_page_of_changes_is_a_whole_state,
             a_state_before_the_horizon_is_refused,
             the_event_log_tells_what_happened_and_who_did_it,
             watchers_wake_after_the_commit_is_visible,
@@ -278,7 +279,7 @@ pub async fn a_change_of_nothing_is_no_commit(store: &dyn MailboxStore) {
         )
         .await
         .unwrap();
-    assert_eq!(applied.modseq, before.0);
+    assert_eq!((applied.modseq, applied.committed), (before.0, false));
     assert_eq!(snapshot(store, mailbox).await, before);
 }
 
@@ -875,6 +876,51 @@ pub async fn changes_never_divide_a_commit(store: &dyn MailboxStore) {
     );
     let second = store.changes(mailbox, folder, first.upto, 2).await.unwrap();
     assert_eq!((second.items.len(), second.more), (1, false));
+}
+
+pub async fn every_page_of_changes_is_a_whole_state(store: &dyn MailboxStore) {
+    let mailbox = new_mailbox(store, 1).await;
+    let folder = inbox(store, mailbox).await.id;
+    let start = store.mailbox(mailbox).await.unwrap().highest_modseq;
+    let first = deliver(store, mailbox, b"body", T0).await.item;
+    for flag in [Flags::FLAGGED, Flags::READ] {
+        deliver(store, mailbox, b"body", T0).await;
+        let change = operation_at(T0, vec![set_flags(first, flag)]);
+        store.apply(mailbox, change).await.unwrap();
+    }
+    deliver(store, mailbox, b"body", T0).await;
+
+    let (mut state, mut known) = (start, Vec::<Item>::new());
+    loop {
+        let changes = store.changes(mailbox, folder, state, 1).await.unwrap();
+        for item in changes.items {
+            let before = known.iter().position(|known| known.id == item.id);
+            if item.stamps.entered <= state {
+                let before = &known[before.unwrap_or_else(|| panic!("{} is unknown", item.id))];
+                let told = item.stamps.since(state);
+                let same = before.flags & !Flags::READ == item.flags & !Flags::READ;
+                assert!(
+                    same || told.contains(ChangeMask::FLAGS),
+                    "{told:?} is not all"
+                );
+            }
+            before.map(|before| known.remove(before));
+            known.push(item);
+        }
+        state = changes.upto;
+        if !changes.more {
+            break;
+        }
+    }
+    known.sort_by_key(|item| item.uid);
+    let by = ListBy::Uid {
+        from: Uid::new(1).unwrap(),
+        to: None,
+    };
+    assert_eq!(
+        known,
+        list_all(store, mailbox, folder, &by, false, 50).await
+    );
 }
 
 pub async fn a_state_before_the_horizon_is_refused(store: &dyn MailboxStore) {

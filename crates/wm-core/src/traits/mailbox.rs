@@ -59,6 +59,11 @@ pub trait MailboxStore: Send + Sync {
     /// What happened to a folder's items after `since`, oldest commit first, about `limit` entries:
     /// a commit is never divided. Zero as `since` lists everything that is there.
     ///
+    /// Every page brings the client to a whole state: it then knows each item that had entered the
+    /// folder by [`upto`](Changes::upto), and each change up to there. So an item is listed at the
+    /// first of its [`Stamps`](crate::model::Stamps) after `since` that is not before it entered,
+    /// and perhaps again, at a later one, by a later page.
+    ///
     /// # Errors
     /// [`StoreError::StateTooOld`] when `since` lies before the mailbox's horizon and is not zero.
     async fn changes(

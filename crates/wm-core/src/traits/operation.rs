@@ -254,6 +254,9 @@ impl<T: Ord + Clone> LabelChange<T> {
 pub struct Applied {
     /// The number of the commit; unchanged from before when nothing had to be changed.
     pub modseq: ModSeq,
+    /// Whether anything had to be changed. Only then is the number this changeset's own: what a
+    /// client must not be told back is what its items were stamped with by a commit of its own.
+    pub committed: bool,
     /// What came of each operation, in order.
     pub outcomes: Vec<Outcome>,
 }

@@ -115,8 +115,13 @@ impl<'t, 's> Editor<'t, 's> {
                 result => result?,
             });
         }
+        let committed = self.changed;
         let modseq = self.finish(&changes.origin)?;
-        Ok(Applied { modseq, outcomes })
+        Ok(Applied {
+            modseq,
+            committed,
+            outcomes,
+        })
     }
 
     /// Puts one item into the mailbox, and ends.

@@ -1,6 +1,6 @@
 use super::{
     editor::Editor,
-    records::{ItemRecord, LAST_UID},
+    records::{ItemRecord, LAST_UID, positions},
 };
 use wm_core::{
     FolderId, ItemId, Uid,
@@ -107,9 +107,14 @@ impl Editor<'_, '_> {
             counts.unread = counts.unread - old.unread() + new.unread();
             counts.size = counts.size - old.size() + new.size();
         })?;
-        self.transaction
-            .delete(self.paths.changed(old.folder, old.modseq(), item));
-        self.note(self.paths.changed(new.folder, new.modseq(), item));
+        let (before, after) = (positions(&old.stamps), positions(&new.stamps));
+        for &at in before.difference(&after) {
+            self.transaction
+                .delete(self.paths.changed(old.folder, at, item));
+        }
+        for &at in after.difference(&before) {
+            self.note(self.paths.changed(new.folder, at, item));
+        }
         self.put_item(item, &new)?;
         self.change(EventKind::Changed {
             item,
@@ -285,7 +290,9 @@ impl Editor<'_, '_> {
         })?;
         self.note(self.paths.uid(record.folder, record.uid, item));
         self.note(self.paths.received(record.folder, record.received, item));
-        self.note(self.paths.changed(record.folder, record.modseq(), item));
+        for at in positions(&record.stamps) {
+            self.note(self.paths.changed(record.folder, at, item));
+        }
         self.put_item(item, record)
     }
 
@@ -318,8 +325,10 @@ impl Editor<'_, '_> {
             .delete(self.paths.uid(record.folder, record.uid, item));
         self.transaction
             .delete(self.paths.received(record.folder, record.received, item));
-        self.transaction
-            .delete(self.paths.changed(record.folder, record.modseq(), item));
+        for at in positions(&record.stamps) {
+            self.transaction
+                .delete(self.paths.changed(record.folder, at, item));
+        }
     }
 
     fn outcome(&mut self, item: ItemId, record: &ItemRecord) -> Result<Outcome, StoreError> {

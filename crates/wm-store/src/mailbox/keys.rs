@@ -12,7 +12,7 @@
 //! | `i` | item (8) | [`ItemRecord`](super::records::ItemRecord) |
 //! | `u` | folder (4), UID (4), item (8) | empty |
 //! | `r` | folder (4), time received (8), item (8) | empty |
-//! | `s` | folder (4), modification sequence (8), item (8) | empty |
+//! | `s` | folder (4), each of the item's [`positions`](super::records::positions) (8), item (8) | empty |
 //! | `t` | folder (4), modification sequence (8), item (8), UID (4), new folder or 0 (4) | empty |
 //! | `d` | modification sequence (8), deleted folder (4) | empty |
 //! | `e` | modification sequence (8) | [`CommitRecord`](super::records::CommitRecord) |

@@ -174,6 +174,26 @@ impl ItemRecord {
     }
 }
 
+/// The commits at which a folder's changes list an item: the one with which it entered the folder, and
+/// the last ones since that changed each part of it.
+pub(super) fn positions(stamps: &Stamps) -> BTreeSet<ModSeq> {
+    let Stamps {
+        entered,
+        content,
+        read,
+        flags,
+        labels,
+        properties,
+        ..
+    } = *stamps;
+    let later = [content, read, flags, labels, properties];
+    later
+        .into_iter()
+        .filter(|&at| at > entered)
+        .chain([entered])
+        .collect()
+}
+
 /// The event log's entry for one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CommitRecord {

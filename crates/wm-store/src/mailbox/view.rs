@@ -1,6 +1,6 @@
 use super::{
     keys::{MailboxKeys, Tail},
-    records::{CommitRecord, FolderCounts, FolderRecord, ItemRecord, MailboxRecord},
+    records::{CommitRecord, FolderCounts, FolderRecord, ItemRecord, MailboxRecord, positions},
 };
 use crate::{
     engine::{Direction, EngineError, KeyRange, Snapshot},
@@ -177,6 +177,9 @@ impl<'a> View<'a> {
         Ok((counts.highest_modseq, uids.collect::<Result<_, _>>()?))
     }
 
+    /// An item is listed at the first of its [`positions`] after `since`, as it is now. So a client
+    /// that has been brought to a state, by however many pages, has every change up to it: that of a
+    /// part that changed at that time was there to be listed then, or a page before.
     pub(super) fn changes(
         &self,
         folder: FolderId,
@@ -185,56 +188,47 @@ impl<'a> View<'a> {
     ) -> Result<Changes, StoreError> {
         let mailbox = self.known_state(since)?;
         self.require_folder(folder)?;
-        let changed = self
-            .keys_in(self.at.changed_after(folder, since))
-            .map(|key| {
-                let key = key?;
-                let mut tail = Tail(&key);
-                let item = tail.item();
-                tail.modseq().zip(item).ok_or_else(|| self.bad_key(&key))
-            });
+        let items = self.at.changed_after(folder, since);
         // To a client that starts afresh nothing is gone.
         let gone = match since {
             ModSeq(0) => KeyRange::new("", ""),
             _ => self.at.tombstones_after(folder, since),
         };
-        let gone = self.keys_in(gone).map(|key| self.tombstone(folder, &key?));
-
-        let mut changes = Changes {
-            items: Vec::new(),
-            gone: Vec::new(),
-            upto: since,
-            more: false,
+        let steps = |range, read: fn(&Self, FolderId, &[u8]) -> Result<Step, StoreError>| {
+            let step = move |key: Result<Bytes, EngineError>| read(self, folder, &key?);
+            self.keys_in(range).map(step).peekable()
         };
-        let (mut changed, mut gone) = (changed.peekable(), gone.peekable());
+        let mut sources = [steps(items, Self::changed), steps(gone, Self::left)];
+
+        let (mut items, mut gone) = (Vec::new(), Vec::new());
+        let mut upto = since;
         loop {
-            let first = |at: Option<Result<ModSeq, ()>>| at.map(|at| at.unwrap_or(ModSeq(0)));
-            let next_change = first(
-                changed
-                    .peek()
-                    .map(|r| r.as_ref().map(|c| c.0).map_err(drop)),
-            );
-            let next_gone = first(
-                gone.peek()
-                    .map(|r| r.as_ref().map(|t| t.modseq).map_err(drop)),
-            );
-            let Some(next) = next_change.into_iter().chain(next_gone).min() else {
-                changes.upto = mailbox.highest_modseq;
-                return Ok(changes);
+            // What cannot be read comes first, to be answered at once.
+            let at = |step: &Result<Step, _>| step.as_ref().map_or(ModSeq(0), Step::at);
+            let heads = sources.each_mut().map(|source| source.peek().map(at));
+            let next = heads.into_iter().flatten().min();
+            let more = next.is_some();
+            let Some(next) =
+                next.filter(|&next| items.len() + gone.len() < limit.max(1) || next <= upto)
+            else {
+                let upto = if more { upto } else { mailbox.highest_modseq };
+                return Ok(Changes {
+                    items,
+                    gone,
+                    upto,
+                    more,
+                });
             };
-            let full = changes.items.len() + changes.gone.len() >= limit.max(1);
-            if full && next > changes.upto {
-                changes.more = true;
-                return Ok(changes);
+            let mut source = sources.iter_mut().zip(heads);
+            let source = source.find(|(_, head)| *head == Some(next));
+            match source.and_then(|(source, _)| source.next()).transpose()? {
+                Some(Step::Item(at, item)) => items.extend(self.listed(item)?.filter(|item| {
+                    positions(&item.stamps).into_iter().find(|&at| at > since) == Some(at)
+                })),
+                Some(Step::Gone(tombstone)) => gone.push(tombstone),
+                None => {}
             }
-            changes.upto = next;
-            if next_change == Some(next) {
-                if let Some(change) = changed.next().transpose()? {
-                    changes.items.extend(self.listed(change.1)?);
-                }
-            } else if let Some(tombstone) = gone.next().transpose()? {
-                changes.gone.push(tombstone);
-            }
+            upto = next;
         }
     }
 
@@ -328,19 +322,28 @@ impl<'a> View<'a> {
         }
     }
 
-    fn tombstone(&self, folder: FolderId, key: &[u8]) -> Result<Tombstone, StoreError> {
+    fn changed(&self, _: FolderId, key: &[u8]) -> Result<Step, StoreError> {
+        let mut tail = Tail(key);
+        let item = tail.item();
+        let parts = tail.modseq().zip(item);
+        parts
+            .map(|(at, item)| Step::Item(at, item))
+            .ok_or_else(|| self.bad_key(key))
+    }
+
+    fn left(&self, folder: FolderId, key: &[u8]) -> Result<Step, StoreError> {
         let mut tail = Tail(key);
         let moved_to = tail.folder();
         let (uid, item) = (tail.uid(), tail.item());
         let parts = moved_to.zip(uid).zip(item).zip(tail.modseq());
         let (((moved_to, uid), item), modseq) = parts.ok_or_else(|| self.bad_key(key))?;
-        Ok(Tombstone {
+        Ok(Step::Gone(Tombstone {
             folder,
             item,
             uid,
             modseq,
             moved_to,
-        })
+        }))
     }
 
     /// The folders that the keys of a range end with.
@@ -397,6 +400,22 @@ impl<'a> View<'a> {
         StoreError::Damaged {
             what: format!("{what} of mailbox {}", self.mailbox),
             source,
+        }
+    }
+}
+
+/// A step of a folder's changes.
+enum Step {
+    /// This commit is among the item's positions.
+    Item(ModSeq, ItemId),
+    Gone(Tombstone),
+}
+
+impl Step {
+    fn at(&self) -> ModSeq {
+        match self {
+            Self::Item(at, _) => *at,
+            Self::Gone(tombstone) => tombstone.modseq,
         }
     }
 }
