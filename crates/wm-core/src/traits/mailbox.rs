@@ -64,6 +64,10 @@ pub trait MailboxStore: Send + Sync {
     /// first of its [`Stamps`](crate::model::Stamps) after `since` that is not before it entered,
     /// and perhaps again, at a later one, by a later page.
     ///
+    /// Starting afresh in pages, take the mailbox's [`highest_modseq`](Mailbox::highest_modseq)
+    /// first, then [`items`](Self::items) by UID, then the changes since: each item comes once, and
+    /// no page is a state before the horizon.
+    ///
     /// # Errors
     /// [`StoreError::StateTooOld`] when `since` lies before the mailbox's horizon and is not zero.
     async fn changes(
