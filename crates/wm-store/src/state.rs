@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | organization, `s`, mailbox (16), protocol (1), client, `0 0`, name | [`Head`], then the value, sealed with the head |
+//! | organization, `s`, mailbox (16), protocol (1), client, `0 0`, name | [`Stored`], sealed |
 //! | installation, `t`, time of expiry (8), the whole of the key above | nothing |
 //! | installation, `s` | the last version given, 8 bytes |
 //!
@@ -14,10 +14,12 @@ use crate::{
     engine::{Direction, KeyRange, MAX_KEY, Snapshot},
     fault::Fault,
     keyspace::{INSTALLATION, Space},
+    record::Record,
     seal::KeySet,
 };
 use async_trait::async_trait;
 use bytes::{Buf, BufMut, Bytes};
+use serde::{Deserialize, Serialize};
 use wm_core::{
     MailboxRef, Timestamp,
     model::Protocol,
@@ -26,6 +28,23 @@ use wm_core::{
 
 /// Expired records dropped in one commit, at most.
 const STEP: usize = 1000;
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: u64,
+    expires: Timestamp,
+    value: Vec<u8>,
+}
+
+impl Record for Stored {
+    const NAME: &'static str = "protocol state";
+}
+
+impl Stored {
+    fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires <= now && self.expires < Timestamp::MAX
+    }
+}
 
 #[async_trait]
 impl ProtocolState for Store {
@@ -39,18 +58,14 @@ impl ProtocolState for Store {
         };
         let key = record_key(key);
         let load = move |state: &dyn Snapshot| {
-            let Some(stored) = state.get(&key)? else {
-                return Ok(None);
-            };
-            let (head, sealed) = Head::parse(&key, &stored)?;
-            if head.is_expired(now) {
-                return Ok(None);
-            }
-            Ok(Some(StateRecord {
-                version: StateVersion(head.version),
-                value: head.open(&keys, &key, sealed)?,
-                expires: head.expires,
-            }))
+            let found = stored(state, &keys, &key)?;
+            Ok(found
+                .filter(|stored| !stored.is_expired(now))
+                .map(|stored| StateRecord {
+                    version: StateVersion(stored.version),
+                    value: stored.value.into(),
+                    expires: stored.expires,
+                }))
         };
         self.core.read(load).await
     }
@@ -63,7 +78,7 @@ impl ProtocolState for Store {
         expires: Timestamp,
         now: Timestamp,
     ) -> Result<StateVersion, StateError> {
-        let organization = key.mailbox.organization;
+        let keys = self.core.keys(key.mailbox.organization).await?;
         let key = record_key(key);
         let size = value.len();
         if size > STATE_RECORD_SIZE || expiry_key(expires, &key).len() > MAX_KEY {
@@ -71,34 +86,38 @@ impl ProtocolState for Store {
                 size: size.max(key.len()),
             });
         }
-        let keys = self.core.keys(organization).await?;
         let store = move |transaction: &mut Transaction<'_>| {
-            let present = head(transaction, &key)?;
-            let live = present.filter(|head| !head.is_expired(now));
-            let version = live.map(|head| StateVersion(head.version));
+            let present = stored(transaction, &keys, &key)?;
+            let live = present.as_ref().filter(|stored| !stored.is_expired(now));
+            let version = live.map(|stored| StateVersion(stored.version));
             if version != expected {
                 return Err(StateError::Conflict { present: version });
             }
             if let Some(present) = present {
                 transaction.delete(expiry_key(present.expires, &key));
             }
-            let head = Head {
-                version: next_version(transaction)?,
+            let version = next_version(transaction)?;
+            let record = Stored {
+                version,
                 expires,
+                value: value.into(),
             };
-            transaction.put(key.clone(), head.seal(&keys, &key, &value)?);
+            transaction.put(key.clone(), keys.seal_record(&key, &record)?);
             if expires < Timestamp::MAX {
                 transaction.put(expiry_key(expires, &key), Bytes::new());
             }
-            Ok(StateVersion(head.version))
+            Ok(StateVersion(version))
         };
         self.core.commit(store).await
     }
 
     async fn remove(&self, key: &StateKey) -> Result<(), StateError> {
+        let Some(keys) = self.core.known_keys(key.mailbox.organization).await? else {
+            return Ok(());
+        };
         let key = record_key(key);
         let remove = move |transaction: &mut Transaction<'_>| {
-            if let Some(present) = head(transaction, &key)? {
+            if let Some(present) = stored(transaction, &keys, &key)? {
                 transaction.delete(expiry_key(present.expires, &key));
                 transaction.delete(key);
             }
@@ -113,12 +132,15 @@ impl ProtocolState for Store {
         protocol: Protocol,
         now: Timestamp,
     ) -> Result<Vec<StateKey>, StateError> {
+        let Some(keys) = self.core.known_keys(mailbox.organization).await? else {
+            return Ok(Vec::new());
+        };
         let prefix = prefix(mailbox, protocol);
         let find = move |state: &dyn Snapshot| {
             let mut found = Vec::new();
             for entry in state.scan(KeyRange::prefix(prefix.clone()), Direction::Forward) {
-                let (key, stored) = entry?;
-                if !Head::parse(&key, &stored)?.0.is_expired(now) {
+                let (key, value) = entry?;
+                if !keys.open_record::<Stored>(&key, &value)?.is_expired(now) {
                     let names = key.get(prefix.len()..).and_then(parse_names);
                     let (client, name) = names.ok_or_else(|| damaged(&key))?;
                     found.push(StateKey {
@@ -158,69 +180,11 @@ impl ProtocolState for Store {
     }
 }
 
-/// What stands in the clear before a value.
-#[derive(Debug, Clone, Copy)]
-struct Head {
-    version: u64,
-    expires: Timestamp,
-}
-
-impl Head {
-    const LEN: usize = 16;
-
-    fn parse<'a>(key: &[u8], stored: &'a [u8]) -> Result<(Self, &'a [u8]), Fault> {
-        let (mut head, sealed) = stored
-            .split_at_checked(Self::LEN)
-            .ok_or_else(|| damaged(key))?;
-        let head = Self {
-            version: head.get_u64(),
-            expires: Timestamp::from_millis(head.get_i64()),
-        };
-        Ok((head, sealed))
-    }
-
-    fn is_expired(&self, now: Timestamp) -> bool {
-        self.expires <= now && self.expires < Timestamp::MAX
-    }
-
-    fn seal(&self, keys: &KeySet, key: &[u8], value: &[u8]) -> Result<Vec<u8>, Fault> {
-        let sealed = keys.seal_value(&self.place(key), value);
-        let sealed = sealed.map_err(|source| Fault::Record {
-            what: NAME,
-            key: key.to_vec(),
-            source: Some(source),
-        })?;
-        Ok([&self.encode(), sealed.as_slice()].concat())
-    }
-
-    fn open(&self, keys: &KeySet, key: &[u8], sealed: &[u8]) -> Result<Bytes, Fault> {
-        let value = keys.open_value(&self.place(key), sealed);
-        let value = value.map_err(|source| Fault::Record {
-            what: NAME,
-            key: key.to_vec(),
-            source: Some(source),
-        })?;
-        Ok(value.into())
-    }
-
-    /// What a value is sealed for: the head is authenticated with it.
-    fn place(&self, key: &[u8]) -> Vec<u8> {
-        [key, &self.encode()].concat()
-    }
-
-    fn encode(&self) -> [u8; Self::LEN] {
-        let expires = self.expires.as_millis() as u64;
-        (u128::from(self.version) << 64 | u128::from(expires)).to_be_bytes()
-    }
-}
-
-const NAME: &str = "protocol state";
-
-fn head(transaction: &Transaction<'_>, key: &[u8]) -> Result<Option<Head>, StateError> {
-    let Some(stored) = transaction.get(key)? else {
-        return Ok(None);
-    };
-    Ok(Some(Head::parse(key, &stored)?.0))
+fn stored(state: &dyn Snapshot, keys: &KeySet, key: &[u8]) -> Result<Option<Stored>, StateError> {
+    let value = state.get(key)?;
+    Ok(value
+        .map(|value| keys.open_record(key, &value))
+        .transpose()?)
 }
 
 /// One version for each store of any record: none repeats, not even after a record was removed.
@@ -294,7 +258,7 @@ fn parse_names(mut rest: &[u8]) -> Option<(String, String)> {
 
 fn damaged(key: &[u8]) -> Fault {
     Fault::Record {
-        what: NAME,
+        what: Stored::NAME,
         key: key.to_vec(),
         source: None,
     }

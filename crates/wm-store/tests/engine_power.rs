@@ -15,16 +15,13 @@
 mod power;
 
 use bytes::Bytes;
-use power::{Random, Recording, copy, recorder};
+use power::{Outcome, Random};
 use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
-    env,
     error::Error,
-    fs::{self, OpenOptions},
     hash::{Hash, Hasher},
     io::Write,
     path::Path,
-    process::Command,
 };
 use wm_store::engine::{
     Batch, Direction, Engine, EngineError, EngineOptions, KeyRange, Redb, Sled, SyncPolicy,
@@ -32,15 +29,13 @@ use wm_store::engine::{
 
 /// Commits of one run between two cuts that the next run goes on from.
 const COMMITS: u64 = 150;
-/// Cuts made of each run.
-const CUTS_PER_RUN: usize = 20;
 
 /// sled may reuse a part of its log within one commit, before it is sure that what stood there is
 /// durable elsewhere (docs/decisions/0003-engine.md). So a cut in a large commit can damage it; that
 /// is rare, and said.
 #[test]
 fn sled_keeps_what_it_acknowledged_or_says_that_it_is_damaged() {
-    let outcome = campaign("sled", SyncPolicy::Durable, number("WM_POWER_CUTS", 60));
+    let outcome = campaign("sled", SyncPolicy::Durable, power::cuts(60));
     let (damaged, lost): (Vec<_>, Vec<_>) = outcome
         .failures
         .into_iter()
@@ -54,7 +49,7 @@ fn sled_keeps_what_it_acknowledged_or_says_that_it_is_damaged() {
 
 #[test]
 fn redb_keeps_what_it_acknowledged() {
-    let outcome = campaign("redb", SyncPolicy::Durable, number("WM_POWER_CUTS", 60));
+    let outcome = campaign("redb", SyncPolicy::Durable, power::cuts(60));
     assert_eq!(outcome.failures, Vec::<String>::new());
 }
 
@@ -73,77 +68,19 @@ fn without_its_syncs_an_engine_is_caught() {
 /// What errors of damage begin with.
 const DAMAGED: &str = "damaged engine data";
 
-#[derive(Default)]
-struct Outcome {
-    cuts: u64,
-    failures: Vec<String>,
-}
-
-/// Runs an engine, cuts the power many times at random moments of that, checks each outcome, and
-/// goes on from one of them; until there were as many cuts as asked for.
 fn campaign(engine: &str, sync: SyncPolicy, cuts: u64) -> Outcome {
-    let mut outcome = Outcome::default();
-    let scratch = tempfile::tempdir().unwrap();
-    let [base, next, live, cut] =
-        ["base", "next", "live", "cut"].map(|name| scratch.path().join(name));
-    let Some(recorder) = recorder(scratch.path()) else {
-        return outcome;
-    };
-    let seed = number("WM_POWER_SEED", 1);
-    let (mut random, mut states) = (Random::new(seed), States::new(seed));
-    let mut begin = 0;
-    fs::create_dir(&base).unwrap();
-
-    while outcome.cuts < cuts {
-        copy(&base, &live);
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", "workload", "--ignored"]);
-        command.env("WM_POWER_RUN", format!("{engine} {sync:?} {seed}"));
-        let recording = Recording::of(&mut command, &live, &recorder);
-        fs::remove_dir_all(&live).unwrap();
-
-        let (from, heir) = (begin, random.below(CUTS_PER_RUN));
-        for number in 0..CUTS_PER_RUN {
-            outcome.cuts += 1;
-            let at = random.below(recording.len() + 1);
-            let notes = recording.content("acknowledged", at);
-            let acknowledged = notes
-                .last_chunk()
-                .map_or(from, |last| u64::from_le_bytes(*last));
-            recording.cut(at, &mut random, &cut);
-            if number == heir {
-                copy(&cut, &next);
-            }
-            match check(engine, &cut.join("engine"), acknowledged, &mut states) {
-                Ok(last) if number == heir => {
-                    fs::remove_dir_all(&base).unwrap();
-                    fs::rename(&next, &base).unwrap();
-                    let _ = fs::remove_file(base.join("acknowledged"));
-                    begin = last;
-                }
-                Ok(_) => {}
-                Err(problem) => outcome.failures.push(format!(
-                    "{engine}, seed {seed}, cut {} before event {at} of {}: {problem}",
-                    outcome.cuts,
-                    recording.len()
-                )),
-            }
-            fs::remove_dir_all(&cut).unwrap();
-        }
-        let _ = fs::remove_dir_all(&next);
-        println!(
-            "{engine} {sync:?}: {} cuts so far, {} of them bad; commits {from} to {}, {} syncs",
-            outcome.cuts,
-            outcome.failures.len(),
-            from + COMMITS,
-            recording.syncs()
-        );
-    }
-    outcome
+    let seed = power::seed();
+    let mut states = States::new(seed);
+    power::campaign(&format!("{engine} {sync:?} {seed}"), cuts, |left, notes| {
+        let acknowledged = notes
+            .last_chunk()
+            .map_or(0, |last| u64::from_le_bytes(*last));
+        check(engine, &left.join("engine"), acknowledged, &mut states)
+    })
 }
 
-/// Opens what was left, and answers which commit was the last if everything is as that left it.
-fn check(engine: &str, path: &Path, acknowledged: u64, states: &mut States) -> Result<u64, String> {
+/// Whether what was left is what the last commit acknowledged left, or the one after it.
+fn check(engine: &str, path: &Path, acknowledged: u64, states: &mut States) -> Result<(), String> {
     let engine = open(engine, SyncPolicy::Durable, path).map_err(|error| describe(&error))?;
     let found = entries(&*engine).map_err(|error| describe(&error))?;
     let last = last_commit(&found);
@@ -155,32 +92,27 @@ fn check(engine: &str, path: &Path, acknowledged: u64, states: &mut States) -> R
     if digest(&found) != states.after(last) {
         return Err(format!("commit {last} is there in part"));
     }
-    Ok(last)
+    Ok(())
 }
 
 /// What is run and recorded: commits that follow from the seed, each noted when it is acknowledged.
 #[test]
 #[ignore = "the process that the power is cut for"]
 fn workload() {
-    let run = env::var("WM_POWER_RUN").unwrap();
+    let (run, root) = power::run();
     let [engine, sync, seed] = run.split(' ').collect::<Vec<_>>().try_into().unwrap();
-    let sync = if sync == "Off" {
-        SyncPolicy::Off
-    } else {
-        SyncPolicy::Durable
+    let sync = match sync {
+        "Off" => SyncPolicy::Off,
+        _ => SyncPolicy::Durable,
     };
-    let root = env::var("POWER_ROOT").unwrap();
-    let path = Path::new(&root).join("engine");
-    let note = Path::new(&root).join("acknowledged");
-    let mut notes = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(note)
-        .unwrap();
+    let path = root.join("engine");
+    let mut notes = power::notes(&root);
 
     let mut store = open(engine, sync, &path).unwrap();
-    let first = last_commit(&entries(&*store).unwrap()) + 1;
-    for number in first..first + COMMITS {
+    let last = last_commit(&entries(&*store).unwrap());
+    // What opening has shown is as good as acknowledged.
+    notes.write_all(&last.to_le_bytes()).unwrap();
+    for number in last + 1..=last + COMMITS {
         if number % 60 == 0 {
             drop(store);
             store = open(engine, sync, &path).unwrap();
@@ -280,8 +212,4 @@ fn describe(error: &dyn Error) -> String {
         .source()
         .map(|source| format!(": {}", describe(source)));
     format!("{error}{}", source.unwrap_or_default())
-}
-
-fn number(variable: &str, default: u64) -> u64 {
-    env::var(variable).map_or(default, |text| text.parse().unwrap())
 }

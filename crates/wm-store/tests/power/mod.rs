@@ -8,9 +8,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    env,
+    fs::{self, File as OpenFile, OpenOptions},
+    io::Write,
     ops::Range,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -20,8 +22,106 @@ const SECTOR: usize = 512;
 /// Stands for the inode of every directory; the name of one ends in a slash.
 const DIRECTORY: u64 = 0;
 
+/// Cuts made of each run of a workload.
+const CUTS_PER_RUN: usize = 20;
+/// The file in which a workload notes what was acknowledged.
+const NOTES: &str = "acknowledged";
+
+/// What came of a campaign.
+#[derive(Default)]
+pub struct Outcome {
+    pub cuts: u64,
+    pub failures: Vec<String>,
+}
+
+/// How many cuts to make, unless `WM_POWER_CUTS` says otherwise.
+pub fn cuts(default: u64) -> u64 {
+    env::var("WM_POWER_CUTS").map_or(default, |text| text.parse().unwrap())
+}
+
+/// What chance depends on: `WM_POWER_SEED`, or 1.
+pub fn seed() -> u64 {
+    env::var("WM_POWER_SEED").map_or(1, |text| text.parse().unwrap())
+}
+
+/// Runs this test program's `workload` on a directory, cuts the power many times at random moments
+/// of that, has each outcome checked, and goes on from one of them; until there were as many cuts as
+/// asked for. `check` gets the directory and the notes of what had been acknowledged by then.
+pub fn campaign(
+    run: &str,
+    cuts: u64,
+    mut check: impl FnMut(&Path, &[u8]) -> Result<(), String>,
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let scratch = tempfile::tempdir().unwrap();
+    let [base, next, live, cut] =
+        ["base", "next", "live", "cut"].map(|name| scratch.path().join(name));
+    let Some(recorder) = recorder(scratch.path()) else {
+        return outcome;
+    };
+    let mut random = Random::new(seed());
+    fs::create_dir(&base).unwrap();
+    while outcome.cuts < cuts {
+        copy(&base, &live);
+        let mut workload = Command::new(env::current_exe().unwrap());
+        workload.args(["--exact", "workload", "--ignored"]);
+        workload.env("WM_POWER_RUN", run);
+        let recording = Recording::of(&mut workload, &live, &recorder);
+        fs::remove_dir_all(&live).unwrap();
+
+        let heir = random.below(CUTS_PER_RUN);
+        for number in 0..CUTS_PER_RUN {
+            outcome.cuts += 1;
+            let at = random.below(recording.len() + 1);
+            recording.cut(at, &mut random, &cut);
+            let notes = recording.content(NOTES, at);
+            fs::write(cut.join(NOTES), &notes).unwrap();
+            if number == heir {
+                copy(&cut, &next);
+            }
+            match check(&cut, &notes) {
+                Ok(()) if number == heir => {
+                    fs::remove_dir_all(&base).unwrap();
+                    fs::rename(&next, &base).unwrap();
+                }
+                Ok(()) => {}
+                Err(problem) => outcome.failures.push(format!(
+                    "{run}, cut {} before event {at} of {}: {problem}",
+                    outcome.cuts,
+                    recording.len()
+                )),
+            }
+            fs::remove_dir_all(&cut).unwrap();
+        }
+        let _ = fs::remove_dir_all(&next);
+        println!(
+            "{run}: {} cuts so far, {} of them bad; {} syncs in the last run",
+            outcome.cuts,
+            outcome.failures.len(),
+            recording.syncs()
+        );
+    }
+    outcome
+}
+
+/// In the workload: what was asked for, and the directory to work in.
+pub fn run() -> (String, PathBuf) {
+    let directory = env::var("POWER_ROOT").unwrap().into();
+    (env::var("WM_POWER_RUN").unwrap(), directory)
+}
+
+/// In the workload: where to note what was acknowledged, each time with one write.
+pub fn notes(directory: &Path) -> OpenFile {
+    let mut options = OpenOptions::new();
+    options
+        .create(true)
+        .append(true)
+        .open(directory.join(NOTES))
+        .unwrap()
+}
+
 /// Builds the recorder; `None`, with a message, where there is no C compiler.
-pub fn recorder(directory: &Path) -> Option<PathBuf> {
+fn recorder(directory: &Path) -> Option<PathBuf> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/power/recorder.c");
     let library = directory.join("recorder.so");
     let built = Command::new("cc")
@@ -35,7 +135,7 @@ pub fn recorder(directory: &Path) -> Option<PathBuf> {
             Some(library)
         }
         Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "no C compiler: {error}");
+            assert!(env::var_os("CI").is_none(), "no C compiler: {error}");
             println!("skipped: no C compiler ({error})");
             None
         }
@@ -43,7 +143,7 @@ pub fn recorder(directory: &Path) -> Option<PathBuf> {
 }
 
 /// What was done to the files below a directory, in order.
-pub struct Recording {
+struct Recording {
     /// The files as they were before, durable, by path: inode and content.
     before: BTreeMap<String, (u64, Vec<u8>)>,
     events: Vec<Event>,
@@ -58,12 +158,12 @@ enum Event {
     Write(u64, u64, Vec<u8>),
     Truncate(u64, u64),
     SyncBegins(u64, u64),
-    SyncEnded(u64, u64),
+    SyncEnded(u64),
 }
 
 impl Recording {
     /// Runs `command` and records what it does to the files below `directory`.
-    pub fn of(command: &mut Command, directory: &Path, recorder: &Path) -> Self {
+    fn of(command: &mut Command, directory: &Path, recorder: &Path) -> Self {
         let mut before = BTreeMap::new();
         for path in files_below(directory) {
             let name = path.strip_prefix(directory).unwrap().to_str().unwrap();
@@ -95,25 +195,25 @@ impl Recording {
     }
 
     /// Events in it; a cut is before one of them, or after the last.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.events.len()
     }
 
     /// How many syncs ended.
-    pub fn syncs(&self) -> usize {
+    fn syncs(&self) -> usize {
         let ended = |event: &&Event| matches!(event, Event::SyncEnded(..));
         self.events.iter().filter(ended).count()
     }
 
     /// What `path` held before event `at`, as the process saw it.
-    pub fn content(&self, path: &str, at: usize) -> Vec<u8> {
+    fn content(&self, path: &str, at: usize) -> Vec<u8> {
         let disk = self.disk(at);
         let file = disk.names.get(path).map(|file| &disk.files[file]);
         file.map(File::newest).unwrap_or_default()
     }
 
     /// Writes what the disk might show after a power cut before event `at` into `directory`.
-    pub fn cut(&self, at: usize, random: &mut Random, directory: &Path) {
+    fn cut(&self, at: usize, random: &mut Random, directory: &Path) {
         let disk = self.disk(at);
         // How much the disk had got round to, in percent.
         let progress = [0, 0, 20, 50, 80, 95, 100, 100][random.below(8)];
@@ -124,7 +224,10 @@ impl Recording {
                 DIRECTORY => fs::create_dir_all(path).unwrap(),
                 file => {
                     fs::create_dir_all(path.parent().unwrap()).unwrap();
-                    fs::write(path, disk.files[&file].after_cut(progress, random)).unwrap();
+                    let content = disk.files[&file].after_cut(progress, random);
+                    let mut options = OpenOptions::new();
+                    options.write(true).create_new(true).mode(0o600);
+                    options.open(path).unwrap().write_all(&content).unwrap();
                 }
             }
         }
@@ -133,8 +236,8 @@ impl Recording {
     fn disk(&self, at: usize) -> Disk {
         let mut disk = Disk::default();
         for (path, (inode, content)) in &self.before {
-            disk.files.insert(*inode, File::durable(content.clone()));
-            disk.names.insert(path.clone(), *inode);
+            let file = disk.create(*inode, content.clone());
+            disk.names.insert(path.clone(), file);
         }
         disk.durable_names = disk.names.clone();
         self.events[..at].iter().for_each(|event| disk.apply(event));
@@ -163,7 +266,7 @@ fn parse(bytes: &[u8]) -> Vec<Event> {
             b'W' => Event::Write(file, offset, body.to_vec()),
             b'T' => Event::Truncate(file, offset),
             b'S' => Event::SyncBegins(file, offset),
-            b'E' => Event::SyncEnded(file, offset),
+            b'E' => Event::SyncEnded(offset),
             kind => panic!("a record of kind {kind}"),
         });
     }
@@ -173,12 +276,17 @@ fn parse(bytes: &[u8]) -> Vec<Event> {
 #[derive(Default)]
 struct Disk {
     files: BTreeMap<u64, File>,
+    /// The file that has each inode now; a number is used again when its file is gone.
+    inodes: BTreeMap<u64, u64>,
     names: BTreeMap<String, u64>,
     /// The names as of the last sync of a directory, and every state of them since.
     durable_names: BTreeMap<String, u64>,
     names_since: Vec<BTreeMap<String, u64>>,
-    /// By number of the sync: how many changes of its file and of the names it covers.
-    begun: BTreeMap<u64, (usize, usize)>,
+    /// Changes of the names ever made durable.
+    names_synced: usize,
+    /// By number of the sync: its file, unless it is that of a directory, and how many changes of
+    /// the file and of the names it covers.
+    begun: BTreeMap<u64, (Option<u64>, usize, usize)>,
 }
 
 /// A file: what is durable of it and what was done since.
@@ -198,19 +306,23 @@ enum Change {
 impl Disk {
     fn apply(&mut self, event: &Event) {
         match event {
-            Event::Create(file, path) => {
-                self.files.insert(*file, File::durable(Vec::new()));
+            Event::Create(inode, path) => {
+                let file = self.create(*inode, Vec::new());
                 self.rename(|names| {
-                    names.insert(path.clone(), *file);
+                    names.insert(path.clone(), file);
                 });
             }
             Event::Rename(old, new) => self.rename(|names| {
                 let file = names.remove(old).unwrap();
                 names.insert(new.clone(), file);
             }),
-            Event::Unlink(path) => self.rename(|names| {
-                names.remove(path);
-            }),
+            Event::Unlink(path) => {
+                let gone = self.names[path];
+                self.inodes.retain(|_, file| *file != gone);
+                self.rename(|names| {
+                    names.remove(path);
+                });
+            }
             Event::MakeDirectory(path) => self.rename(|names| {
                 names.insert(format!("{path}/"), DIRECTORY);
             }),
@@ -222,34 +334,44 @@ impl Disk {
             Event::Truncate(file, length) => {
                 self.file(*file).pending.push(Change::Truncate(*length));
             }
-            Event::SyncBegins(file, number) => {
-                let changes = self
-                    .files
-                    .get(file)
-                    .map_or(0, |file| file.synced + file.pending.len());
-                self.begun
-                    .insert(*number, (changes, self.names_since.len()));
+            Event::SyncBegins(inode, number) => {
+                let file = self.inodes.get(inode).copied();
+                let changes = file.map_or(0, |file| self.files[&file].changes());
+                let names = self.names_synced + self.names_since.len();
+                self.begun.insert(*number, (file, changes, names));
             }
-            Event::SyncEnded(file, number) => {
-                let (changes, names) = self.begun.remove(number).unwrap();
-                match self.files.get_mut(file) {
-                    Some(file) => file.sync(changes),
-                    None => self.sync_names(names),
-                }
-            }
+            Event::SyncEnded(number) => match self.begun.remove(number).unwrap() {
+                (Some(file), changes, _) => self.files.get_mut(&file).unwrap().sync(changes),
+                (None, _, names) => self.sync_names(names),
+            },
         }
     }
 
-    fn sync_names(&mut self, count: usize) {
+    fn create(&mut self, inode: u64, content: Vec<u8>) -> u64 {
+        if inode == DIRECTORY {
+            return DIRECTORY;
+        }
+        let file = DIRECTORY + 1 + self.files.len() as u64;
+        self.files.insert(file, File::durable(content));
+        self.inodes.insert(inode, file);
+        file
+    }
+
+    /// Makes the first `changes` of the names durable, as counted when the sync began.
+    fn sync_names(&mut self, changes: usize) {
+        let count = changes.saturating_sub(self.names_synced);
         if let Some(newest) = self.names_since.drain(..count).next_back() {
             self.durable_names = newest;
         }
+        self.names_synced += count;
     }
 
-    fn file(&mut self, file: u64) -> &mut File {
-        self.files
-            .get_mut(&file)
-            .expect("a file that was created or there before")
+    fn file(&mut self, inode: u64) -> &mut File {
+        let file = self
+            .inodes
+            .get(&inode)
+            .expect("a file that was there or has been created");
+        self.files.get_mut(file).unwrap()
     }
 
     fn rename(&mut self, change: impl FnOnce(&mut BTreeMap<String, u64>)) {
@@ -283,6 +405,11 @@ impl File {
             .iter()
             .for_each(|change| change.apply(&mut self.durable));
         self.synced += count;
+    }
+
+    /// How many changes were ever made.
+    fn changes(&self) -> usize {
+        self.synced + self.pending.len()
     }
 
     fn newest(&self) -> Vec<u8> {
@@ -364,7 +491,7 @@ fn page_of(content: &[u8], page: usize) -> Vec<u8> {
 }
 
 /// Copies a directory with everything in it.
-pub fn copy(from: &Path, to: &Path) {
+fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for path in files_below(from) {
         let to = to.join(path.strip_prefix(from).unwrap());
