@@ -39,6 +39,8 @@ pub struct Limits {
     pub test_domain_recipients: u64,
     /// Sender patterns of one flow rule (FLW-8).
     pub patterns_per_rule: usize,
+    /// Recipient patterns of one outbound flow rule. The reference system names no limit.
+    pub recipient_patterns_per_rule: usize,
     /// Sender patterns of one organization's flow rules together (FLW-8).
     pub patterns_per_organization: usize,
     /// Push subscriptions per mailbox (EWS-2).
@@ -77,6 +79,7 @@ impl Default for Limits {
             external_recipients_per_user: 10_000,
             test_domain_recipients: 200,
             patterns_per_rule: 250,
+            recipient_patterns_per_rule: 1_000,
             patterns_per_organization: 1_000,
             push_subscriptions: 3,
             mailbox_retention: DAY * 30,

@@ -274,6 +274,11 @@ impl Scanner {
         }
     }
 
+    /// Whether the header block of the message has been read to its end.
+    pub fn has_head(&self) -> bool {
+        self.nodes.len() > 1 || !self.in_head
+    }
+
     /// The structure of what was fed.
     pub fn finish(mut self) -> Structure {
         if self.offset > self.line_start {

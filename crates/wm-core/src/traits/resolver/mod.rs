@@ -64,6 +64,9 @@ pub enum LookupError {
     /// The server does not serve this name to us (RCODE 5), or answered with another error.
     #[error("the name server refused (RCODE {0})")]
     Refused(u16),
+    /// The servers asked do not serve this name and ask nobody else.
+    #[error("the name servers asked do not know {0}")]
+    Lame(DnsName),
     /// The server cannot be reached.
     #[error("the name server cannot be reached")]
     Unreachable(#[source] Arc<dyn Error + Send + Sync>),
