@@ -1,7 +1,8 @@
 //! Durable, encrypted mail storage and directory behind the `wm-core` traits.
 //!
-//! A [`Store`] is a [`MailboxStore`](wm_core::traits::MailboxStore) and a
-//! [`Spool`](wm_core::traits::Spool). It stands on
+//! A [`Store`] is a [`MailboxStore`](wm_core::traits::MailboxStore), a
+//! [`MailboxSearch`](wm_core::traits::MailboxSearch) and a [`Spool`](wm_core::traits::Spool). It
+//! stands on
 //!
 //! - an [`engine`]: an ordered key-value store for everything small;
 //! - [`segment`]s: append-only files for bodies;

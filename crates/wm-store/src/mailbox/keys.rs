@@ -246,6 +246,12 @@ impl Tail<'_> {
         self.take().map(|bytes| ModSeq(u64::from_be_bytes(bytes)))
     }
 
+    /// A time as [`time`] writes it.
+    pub(super) fn time(&mut self) -> Option<Timestamp> {
+        let at = self.take().map(i64::from_be_bytes)?;
+        Some(Timestamp::from_millis(at ^ i64::MIN))
+    }
+
     pub(super) fn uid(&mut self) -> Option<Uid> {
         self.take()
             .and_then(|bytes| Uid::new(u32::from_be_bytes(bytes)))

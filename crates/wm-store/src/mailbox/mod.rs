@@ -6,6 +6,7 @@ mod items;
 mod keys;
 mod purge;
 mod records;
+mod search;
 mod view;
 
 pub(crate) use editor::{Editor, Means};

@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use wm_core::{
-    BodyId, FolderId, ItemId, MailboxRef, ModSeq, Uid,
+    BodyId, FolderId, ItemId, MailboxRef, ModSeq, Timestamp, Uid,
     model::{Event, EventId, Folder, Item, Tombstone},
     traits::{Changes, Cursor, FolderChanges, ItemList, ListBy, Page, StoreError},
 };
@@ -161,6 +161,52 @@ impl<'a> View<'a> {
             entries,
             next: None,
         })
+    }
+
+    /// At most `limit` items of some folders by the time received, newest first, of those that come
+    /// before a place in that order.
+    pub(super) fn newest(
+        &self,
+        folders: &[FolderId],
+        (from, until): (Option<Timestamp>, Option<Timestamp>),
+        before: Option<(Timestamp, ItemId)>,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, ItemId)>, StoreError> {
+        let mut sources = Vec::new();
+        for &folder in folders {
+            self.require_folder(folder)?;
+            let mut range = self.at.received_between(folder, from, until);
+            if let Some((at, item)) = before {
+                range = range.before(self.at.received(folder, at, item));
+            }
+            let places = self.state.scan(range, Direction::Backward).map(|entry| {
+                let (key, _) = entry?;
+                let mut tail = Tail(&key);
+                let item = tail.item();
+                let place = tail.time().zip(item);
+                place.ok_or_else(|| self.bad_key(&key))
+            });
+            sources.push(places.peekable());
+        }
+        let mut newest = Vec::new();
+        while newest.len() < limit {
+            let mut next: Option<(usize, (Timestamp, ItemId))> = None;
+            for (index, source) in sources.iter_mut().enumerate() {
+                if let Some(fault) = source.next_if(Result::is_err) {
+                    fault?;
+                } else if let Some(&Ok(place)) = source.peek()
+                    && next.is_none_or(|(_, best)| best < place)
+                {
+                    next = Some((index, place));
+                }
+            }
+            let Some((index, place)) = next else {
+                break;
+            };
+            newest.push(place);
+            sources.get_mut(index).and_then(Iterator::next);
+        }
+        Ok(newest)
     }
 
     pub(super) fn uids(
@@ -314,7 +360,7 @@ impl<'a> View<'a> {
 
     /// An item that an index names. One that cannot be read is left out, so that it does not keep
     /// the others from being listed; asked for by its id it is an error, and a check reports it.
-    fn listed(&self, item: ItemId) -> Result<Option<Item>, StoreError> {
+    pub(super) fn listed(&self, item: ItemId) -> Result<Option<Item>, StoreError> {
         match self.item_record(item) {
             Ok(record) => Ok(Some(record.into_item(item))),
             Err(StoreError::NoSuchItem(_) | StoreError::Damaged { .. }) => Ok(None),
