@@ -5,5 +5,6 @@ mod request;
 mod utf7;
 
 pub use framer::{Frame, Framer};
+pub(crate) use request::tag_of;
 pub use request::{Request, RequestBody, RequestError};
 pub use utf7::{decode_name, encode_name};
