@@ -1,4 +1,4 @@
-//! A miniature client of each protocol, driven through random histories of one mailbox: whatever
+//! Clients of one mailbox. A miniature client of each protocol, driven through random histories of one mailbox: whatever
 //! happened between two synchronisations, each ends with what the server has
 //! (`docs/decisions/0002-item-model.md`).
 #![allow(
@@ -16,6 +16,7 @@ mod eas;
 mod ews;
 mod history;
 mod imap;
+mod together;
 
 use futures::executor::block_on;
 use history::{History, Step};
@@ -50,4 +51,27 @@ proptest! {
             }
         });
     }
+}
+
+/// Histories that the normal run plays; `WM_HISTORIES` asks for another number of them, and
+/// `WM_HISTORY` for a first one other than 0.
+const HISTORIES: u64 = 200;
+
+#[test]
+fn two_writers_and_three_readers_end_with_the_same_state() {
+    let number = |name| {
+        let text = std::env::var(name).ok()?;
+        Some(
+            text.parse::<u64>()
+                .unwrap_or_else(|_| panic!("{name}: {text}")),
+        )
+    };
+    let first = number("WM_HISTORY").unwrap_or(0);
+    let histories = number("WM_HISTORIES").unwrap_or(HISTORIES);
+    let store = common::memory();
+    let body = block_on(common::write(&store, b"a body")).unwrap();
+    for seed in first..first + histories {
+        together::play(&store, body, seed);
+    }
+    println!("{histories} histories from {first} converged");
 }
