@@ -1,9 +1,10 @@
 use std::error::Error;
 use std::ops::Range;
+use std::pin::Pin;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, Stream};
 use serde::{Deserialize, Serialize};
 
 use super::{Applied, Changeset};
@@ -131,7 +132,7 @@ pub trait MailboxStore: Send + Sync {
 pub type BodyStream = BoxStream<'static, Result<Bytes, StoreError>>;
 
 /// Numbers of commits, rising, each already visible. Ends when the store closes.
-pub type Watch = BoxStream<'static, ModSeq>;
+pub type Watch = Pin<Box<dyn Stream<Item = ModSeq> + Send + Sync>>;
 
 /// Takes a body in pieces. Dropped unfinished, it leaves nothing that anybody can refer to.
 #[async_trait]

@@ -1,8 +1,4 @@
-use futures::{
-    Stream,
-    stream::{BoxStream, StreamExt},
-    task::AtomicWaker,
-};
+use futures::{Stream, task::AtomicWaker};
 use std::{
     collections::HashMap,
     pin::Pin,
@@ -12,7 +8,7 @@ use std::{
     },
     task::{Context, Poll},
 };
-use wm_core::{MailboxRef, ModSeq};
+use wm_core::{MailboxRef, ModSeq, traits};
 
 /// Who watches which mailbox.
 #[derive(Clone, Default)]
@@ -34,24 +30,23 @@ struct Cell {
 impl Watchers {
     /// The numbers of the commits to a mailbox that become visible from now on; intermediate ones
     /// may be left out, the last one never is. Ends when the store closes.
-    pub(crate) fn watch(&self, mailbox: MailboxRef) -> BoxStream<'static, ModSeq> {
+    pub(crate) fn watch(&self, mailbox: MailboxRef) -> traits::Watch {
         let cell = Arc::new(Cell::default());
         let mut watched = self.lock();
         if watched.closed {
-            return futures::stream::empty().boxed();
+            return Box::pin(futures::stream::empty());
         }
         watched
             .mailboxes
             .entry(mailbox)
             .or_default()
             .push(cell.clone());
-        Watch {
+        Box::pin(Watch {
             watchers: self.clone(),
             mailbox,
             cell,
             seen: 0,
-        }
-        .boxed()
+        })
     }
 
     /// A commit has become visible.
