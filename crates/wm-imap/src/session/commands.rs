@@ -320,7 +320,8 @@ impl Session {
         size: u64,
         now: Timestamp,
     ) -> Result<Append, Failure> {
-        let login = self.login.as_ref().ok_or(Failure::NotLoggedIn)?;
+        let mailbox = self.login.as_ref().map(|login| &login.mailbox);
+        let mailbox = mailbox.ok_or(Failure::NotLoggedIn)?;
         let CommandBody::Append {
             mailbox: name,
             flags,
@@ -333,12 +334,12 @@ impl Session {
         if size > self.config.message_size {
             return Err(Failure::TooBig);
         }
-        let folders = Folders::load(&login.mailbox).await?;
+        let folders = Folders::load(mailbox).await?;
         let folder = folders.find(&name).map_err(Failure::of_target)?.clone();
         let received = date.map_or(now, |date| {
             Timestamp::from_seconds(date.as_ref().timestamp())
         });
-        Append::begin(&login.mailbox, folder, Marks::of(&flags), received).await
+        Append::begin(mailbox, folder, Marks::of(&flags), received).await
     }
 
     pub(super) async fn end_append(&mut self, well_formed: bool, now: Timestamp) {
@@ -347,12 +348,14 @@ impl Session {
         else {
             return;
         };
-        let Some(login) = &self.login else { return };
+        let Some(mailbox) = self.login.as_ref().map(|login| &login.mailbox) else {
+            return;
+        };
         let outcome = match append {
             Err(failure) => Err(failure),
             Ok(_) if !well_formed => Ok(Reply::bad("Unexpected octets after the message")),
             Ok(append) => append
-                .finish(&login.mailbox, &*self.services.ids, now)
+                .finish(mailbox, &*self.services.ids, now)
                 .await
                 .map(|code| Reply::ok("APPEND completed").with_code(code)),
         };

@@ -101,11 +101,27 @@ impl Folders {
             return Err(Failure::BadName);
         }
         for (name, folder) in &self.named {
-            if (folder.subscribed || !subscribed) && matches(&pattern, name) {
+            if !matches(&pattern, name) {
+                continue;
+            }
+            if folder.subscribed || !subscribed {
                 out.data(list_data(self.attributes(folder), name, subscribed));
+            } else if self.stands_in(name, &pattern) {
+                let noselect = vec![FlagNameAttribute::Noselect];
+                out.data(list_data(noselect, name, subscribed));
             }
         }
         Ok(())
+    }
+
+    /// Whether LSUB shows a folder that is not subscribed to for one below it that is, which the pattern does not
+    /// reach (RFC 3501 §6.3.9).
+    fn stands_in(&self, name: &str, pattern: &str) -> bool {
+        let mut subscribed = self.named.iter().filter(|(_, folder)| folder.subscribed);
+        subscribed.any(|(below, _)| {
+            let rest = below.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(SEPARATOR)) && !matches(pattern, below)
+        })
     }
 
     fn attributes(&self, folder: &Folder) -> Vec<FlagNameAttribute<'static>> {

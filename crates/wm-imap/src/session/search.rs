@@ -75,7 +75,7 @@ impl Search {
     pub(super) async fn run(
         &self,
         mailbox: &MailboxSession,
-        view: &View,
+        view: &mut View,
     ) -> Result<Vec<usize>, StoreError> {
         let (folder, all) = (view.folder(), (0..view.len()).collect::<Vec<_>>());
         let mut found = Vec::new();
