@@ -216,7 +216,7 @@ impl Inspector {
 }
 
 /// Everybody who has something in the store.
-fn owners(now: &dyn Snapshot) -> Result<Vec<OrganizationId>, Fault> {
+pub(crate) fn owners(now: &dyn Snapshot) -> Result<Vec<OrganizationId>, Fault> {
     let mut owners = Vec::new();
     let mut rest = KeyRange::all();
     while let Some((key, _)) = now

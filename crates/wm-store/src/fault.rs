@@ -4,7 +4,7 @@ use crate::{
     seal::{KeyringError, SealError},
     segment::SegmentError,
 };
-use std::{error::Error, sync::Arc};
+use std::{error::Error, io, sync::Arc};
 use wm_core::traits::{DirectoryError, SpoolError, StateError, StoreError};
 
 /// What can go wrong beneath any trait of the store; each trait's error takes it up in its own
@@ -26,6 +26,9 @@ pub(crate) enum Fault {
         key: Vec<u8>,
         source: Option<SealError>,
     },
+    /// The second copy of what is in the engine.
+    #[error("the journal cannot be read or written")]
+    Journal(#[source] Arc<io::Error>),
     #[error("the store is closed")]
     Closed,
 }
@@ -40,7 +43,7 @@ impl Fault {
                 matches!(**error, KeyringError::Damaged(_) | KeyringError::Missing(_))
             }
             Self::Record { .. } => true,
-            Self::Commit(_) | Self::Closed => false,
+            Self::Commit(_) | Self::Journal(_) | Self::Closed => false,
         }
     }
 
@@ -53,6 +56,7 @@ impl Fault {
             Self::Keys(error) => {
                 matches!(&**error, KeyringError::Service { source, .. } if source.is_transient())
             }
+            Self::Journal(error) => error.kind() == io::ErrorKind::StorageFull,
             Self::Record { .. } | Self::Closed => false,
         }
     }
@@ -73,6 +77,12 @@ impl From<CommitError> for Fault {
 impl From<SegmentError> for Fault {
     fn from(error: SegmentError) -> Self {
         Self::Segment(error)
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Journal(Arc::new(error))
     }
 }
 

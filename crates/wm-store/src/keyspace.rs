@@ -19,6 +19,8 @@ pub(crate) enum Space {
     Bodies = b'b',
     /// Directory and configuration.
     Directory = b'd',
+    /// The number of the last group of commits, the installation's: see [`journal`](crate::journal).
+    Journal = b'j',
     /// The fingerprint of the key set.
     Keys = b'k',
     /// Mailboxes.

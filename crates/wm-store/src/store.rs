@@ -2,6 +2,7 @@ use crate::{
     commit::{CommitError, Committer, Transaction, Watchers},
     engine::{Batch, Engine, EngineError, Memory, Snapshot},
     fault::Fault,
+    journal::Journal,
     keyspace::{INSTALLATION, Space},
     mailbox::Means,
     seal::{KeySet, Keyring, KeyringError, LocalKeys, SealError, random},
@@ -34,6 +35,8 @@ pub struct StoreParts {
     pub engine: Arc<dyn Engine>,
     /// Where bodies are kept.
     pub bodies: Arc<dyn Files>,
+    /// Where a second copy of what is in the engine is kept, to rebuild one from; `None` for none.
+    pub journal: Option<Arc<dyn Files>>,
     /// Where the organizations' wrapped keys are kept.
     pub keys: Arc<dyn Files>,
     /// What wraps them.
@@ -72,8 +75,8 @@ pub enum OpenError {
 
 impl StoreParts {
     /// The parts of a store in the directory at `path`, beside `engine`, which the caller has opened
-    /// in `path/engine`: bodies in `path/bodies`, keys in `path/keys`, wrapped by the master key in
-    /// `path/master.key`. What is not there is made.
+    /// in `path/engine`: bodies in `path/bodies`, the journal in `path/journal`, keys in `path/keys`,
+    /// wrapped by the master key in `path/master.key`. What is not there is made.
     ///
     /// # Errors
     /// What the file system says, and what [`LocalKeys::open`] does.
@@ -82,6 +85,7 @@ impl StoreParts {
         Ok(Self {
             engine,
             bodies: Arc::new(segment::Directory::open(path.join("bodies"))?),
+            journal: Some(Arc::new(segment::Directory::open(path.join("journal"))?)),
             keys: Arc::new(segment::Directory::open(path.join("keys"))?),
             key_service: Arc::new(LocalKeys::open(path.join("master.key"))?),
             limits: Limits::default(),
@@ -97,6 +101,7 @@ impl StoreParts {
         Ok(Self {
             engine: Arc::new(Memory::new()),
             bodies: Arc::new(MemoryFiles::new()),
+            journal: None,
             keys: Arc::new(MemoryFiles::new()),
             key_service: Arc::new(LocalKeys::new("memory", &Secret::new(random()?))),
             limits: Limits::default(),
@@ -114,6 +119,10 @@ impl Store {
         check_version(&*parts.engine)?;
         let bodies = Bodies::open(parts.bodies, parts.segment_size)?;
         let watchers = Watchers::default();
+        let journal = match parts.journal {
+            Some(files) => Some(Arc::new(Journal::open(files, &*parts.engine.snapshot()?)?)),
+            None => None,
+        };
         let threads = thread::available_parallelism()
             .map_or(2, usize::from)
             .clamp(2, 8);
@@ -124,7 +133,9 @@ impl Store {
                     parts.engine.clone(),
                     bodies.clone(),
                     watchers.clone(),
+                    journal.clone(),
                 )?,
+                journal,
                 keyring: Keyring::new(parts.keys, parts.key_service, readers.clone()),
                 first_use: futures::lock::Mutex::new(()),
                 engine: parts.engine,
@@ -213,7 +224,8 @@ pub(crate) struct Core {
     keyring: Keyring,
     /// Held while an organization's keys are looked for, made or changed.
     first_use: futures::lock::Mutex<()>,
-    engine: Arc<dyn Engine>,
+    pub(crate) journal: Option<Arc<Journal>>,
+    pub(crate) engine: Arc<dyn Engine>,
     readers: Arc<Workers>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) bodies: Bodies,
@@ -300,6 +312,15 @@ impl Core {
             Some(keys) => Ok(Some(keys)),
             None => self.find_keys(organization).await,
         }
+    }
+
+    /// The keys of an organization, whatever the engine says of them: while it is being rebuilt it
+    /// may not say anything.
+    pub(crate) async fn keys_of_any_fingerprint(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Option<Arc<KeySet>>, Fault> {
+        Ok(self.keyring.load(organization, None).await?)
     }
 
     async fn find_keys(&self, organization: OrganizationId) -> Result<Option<Arc<KeySet>>, Fault> {

@@ -1,6 +1,7 @@
 use super::{Transaction, Watchers, overlay::Group};
 use crate::{
     engine::{Engine, EngineError},
+    journal::Journal,
     segment::{Bodies, SegmentError},
 };
 use futures::channel::oneshot;
@@ -63,6 +64,7 @@ struct Shared {
     engine: Arc<dyn Engine>,
     bodies: Bodies,
     watchers: Watchers,
+    journal: Option<Arc<Journal>>,
     failed: RwLock<Option<CommitError>>,
     groups: AtomicU64,
     requests: AtomicU64,
@@ -73,11 +75,13 @@ impl Committer {
         engine: Arc<dyn Engine>,
         bodies: Bodies,
         watchers: Watchers,
+        journal: Option<Arc<Journal>>,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             engine,
             bodies,
             watchers,
+            journal,
             failed: RwLock::new(None),
             groups: AtomicU64::new(0),
             requests: AtomicU64::new(0),
@@ -201,7 +205,13 @@ impl Shared {
             return Ok(());
         }
         self.bodies.sync(&group.bodies)?;
-        self.engine.commit(group.take_batch())?;
+        let mut batch = group.take_batch();
+        let journal = self.journal.as_ref();
+        let noted = journal.map(|journal| (journal, journal.number(&mut batch)));
+        self.engine.commit(batch)?;
+        if let Some((journal, noted)) = noted {
+            journal.note(noted);
+        }
         self.groups.fetch_add(1, Ordering::Relaxed);
         self.requests.fetch_add(requests, Ordering::Relaxed);
         group.afterwards.into_iter().for_each(|work| work());
@@ -317,7 +327,7 @@ mod tests {
         let files = FaultyFiles::new();
         let bodies = Bodies::open(Arc::new(files.clone()), MIN_SEGMENT_SIZE).unwrap();
         let committer =
-            Committer::start(engine.clone(), bodies.clone(), Watchers::default()).unwrap();
+            Committer::start(engine.clone(), bodies.clone(), Watchers::default(), None).unwrap();
         (engine, files, bodies, committer)
     }
 

@@ -111,7 +111,7 @@ impl Drop for Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::{FutureExt, executor::block_on};
+    use futures::{FutureExt, StreamExt, executor::block_on};
     use wm_core::{MailboxId, OrganizationId};
 
     fn mailbox(n: u128) -> MailboxRef {

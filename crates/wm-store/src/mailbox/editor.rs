@@ -320,7 +320,7 @@ impl<'t, 's> Editor<'t, 's> {
 
 impl MailboxRecord {
     /// That of a mailbox that never was.
-    fn unused(at: Timestamp) -> Self {
+    pub(super) fn unused(at: Timestamp) -> Self {
         Self {
             highest_modseq: ModSeq(0),
             horizon: ModSeq(0),

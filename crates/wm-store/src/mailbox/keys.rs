@@ -92,6 +92,15 @@ impl MailboxKeys {
         KeyRange::prefix(self.key(b'n', &[&number(parent)]))
     }
 
+    pub(super) fn items(self) -> KeyRange {
+        KeyRange::prefix(self.key(b'i', &[]))
+    }
+
+    /// Behind all records of the mailbox.
+    pub(super) fn last(self) -> Vec<u8> {
+        self.key(u8::MAX, &[])
+    }
+
     pub(super) fn item(self, item: ItemId) -> Vec<u8> {
         self.key(b'i', &[&item.0.to_be_bytes()])
     }

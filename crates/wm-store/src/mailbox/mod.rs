@@ -5,12 +5,14 @@ mod folders;
 mod items;
 mod keys;
 mod purge;
+mod rebuild;
 mod records;
 mod search;
 mod view;
 
 pub(crate) use editor::{Editor, Means};
-pub(crate) use view::inspect;
+pub(crate) use rebuild::{Sink, rebuild};
+pub(crate) use view::{inspect, is_primary};
 
 use crate::{
     commit::Transaction,
@@ -205,8 +207,11 @@ impl Store {
         self.core
             .read(move |now| {
                 let view = View::new(now, &keys, mailbox);
-                view.mailbox()?;
-                look(view)
+                match view.mailbox() {
+                    // What else there is of the mailbox can be read without it.
+                    Ok(_) | Err(StoreError::Damaged { .. }) => look(view),
+                    Err(error) => Err(error),
+                }
             })
             .await
     }

@@ -17,13 +17,14 @@ use wm_core::{FolderId, MailboxRef, ModSeq, Timestamp, traits::StoreError};
 const STEP: usize = 256;
 
 impl Store {
-    /// Finishes what was being deleted in steps when the store was closed or lost power. A server
-    /// does this once it is up.
+    /// Finishes what was being deleted in steps when the store was closed or lost power, and brings
+    /// the journal up to date. A server does this once it is up.
     ///
     /// # Errors
     /// The first fault; what was not finished still can be.
     pub async fn clean_up(&self) -> Result<(), StoreError> {
-        self.purge(Purge::all()).await
+        self.purge(Purge::all()).await?;
+        self.checkpoint().await.map(drop)
     }
 
     /// Deletes what is left of the gone parts of a mailbox.

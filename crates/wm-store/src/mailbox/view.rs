@@ -9,10 +9,10 @@ use crate::{
     segment::{self, StoredBody},
 };
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU32};
 use wm_core::{
-    BodyId, FolderId, ItemId, MailboxRef, ModSeq, Timestamp, Uid,
-    model::{Event, EventId, Folder, Item, Tombstone},
+    BodyId, FolderId, ItemId, MailboxRef, ModSeq, Timestamp, Uid, UidValidity,
+    model::{Event, EventId, Folder, FolderClass, Item, Tombstone},
     traits::{Changes, Cursor, FolderChanges, ItemList, ListBy, Page, StoreError},
 };
 
@@ -61,11 +61,15 @@ impl<'a> View<'a> {
             .into_folder(folder, &self.counts(folder)?))
     }
 
-    /// All folders, parents before children.
+    /// All folders, parents before children. One whose record cannot be read is there under another
+    /// name, so that what is in it can be reached; asked for by its id it is an error.
     pub(super) fn folders(&self) -> Result<Vec<Folder>, StoreError> {
         let mut below: BTreeMap<Option<FolderId>, Vec<Folder>> = BTreeMap::new();
         for folder in self.folder_ids()? {
-            let folder = self.folder(folder)?;
+            let folder = match self.folder(folder) {
+                Err(StoreError::Damaged { .. }) => self.damaged_folder(folder),
+                known => known?,
+            };
             below.entry(folder.parent).or_default().push(folder);
         }
         let mut folders = below.remove(&None).unwrap_or_default();
@@ -75,6 +79,30 @@ impl<'a> View<'a> {
             next += 1;
         }
         Ok(folders)
+    }
+
+    fn damaged_folder(&self, id: FolderId) -> Folder {
+        let unknown = FolderRecord {
+            parent: None,
+            name: format!("Damaged folder {id}"),
+            role: None,
+            class: FolderClass::Mail,
+            modseq: ModSeq(0),
+            subscribed: true,
+            permissions: Vec::new(),
+            properties: [].into(),
+            created: Timestamp::default(),
+        };
+        let record = self.folder_record(id).unwrap_or(unknown);
+        let counts = self.counts(id).unwrap_or(FolderCounts {
+            uid_validity: UidValidity(NonZeroU32::MIN),
+            uid_next: 1,
+            total: 0,
+            unread: 0,
+            size: 0,
+            highest_modseq: record.modseq,
+        });
+        record.into_folder(id, &counts)
     }
 
     pub(super) fn folder_ids(&self) -> Result<Vec<FolderId>, StoreError> {
@@ -464,6 +492,12 @@ impl Step {
             Self::Gone(tombstone) => tombstone.modseq,
         }
     }
+}
+
+/// Whether an entry of a mailbox says what no other does: indexes, counts of what is gone and the
+/// event log are derived, or can be done without.
+pub(crate) fn is_primary(key: &[u8]) -> bool {
+    MailboxKeys::parse(key).is_some_and(|(_, kind)| b"mfci".contains(&kind))
 }
 
 /// What there is to say about an entry of a mailbox.

@@ -38,6 +38,7 @@ mod memory;
 mod reader;
 mod record;
 mod references;
+mod salvage;
 mod scan;
 mod writer;
 
@@ -47,7 +48,7 @@ pub use faults::{Fault, FaultyFiles};
 pub use files::{Directory, Files, SegmentFile};
 pub use memory::MemoryFiles;
 
-pub(crate) use references::find_body;
+pub(crate) use references::{find_body, index_entry};
 pub(crate) use writer::BodyWriter;
 
 use crate::{

@@ -62,6 +62,30 @@ pub(crate) fn find_body(
     ))
 }
 
+/// The entry under which a body of the segments is found that so many things refer to: what a
+/// repair writes.
+pub(crate) fn index_entry(
+    keys: &KeySet,
+    body: StoredBody,
+    references: u64,
+) -> Result<(Vec<u8>, Vec<u8>), Fault> {
+    let StoredBody {
+        id,
+        size,
+        stream,
+        last,
+    } = body;
+    let record = BodyRecord {
+        references,
+        size,
+        stream,
+        last,
+    };
+    let key = key(keys.organization(), id);
+    let sealed = keys.seal_record(&key, &record)?;
+    Ok((key, sealed))
+}
+
 impl Bodies {
     /// Adds a reference to a body, which from then on is found until as many are released.
     ///
