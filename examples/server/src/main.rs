@@ -1,1 +1,35 @@
-fn main() {}
+//! `wm-server`: a mail server for one machine, and the place where every wm crate meets.
+//!
+//! Each file has one subject: the command line ([`cli`]) and settings ([`config`]); what a first
+//! start makes ([`setup`], [`tls`]); what serving is made of ([`serve`], [`listen`], [`shutdown`],
+//! [`control`]); and the other subcommands ([`deliver`], [`check`]).
+
+mod check;
+mod cli;
+mod config;
+mod control;
+mod data_dir;
+mod deliver;
+mod imap;
+mod listen;
+mod messages;
+mod progress;
+mod serve;
+mod services;
+mod setup;
+mod shutdown;
+mod smtp;
+mod source;
+mod tls;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("wm-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Many messages at once: nothing lost, nothing twice, nothing altered, kill included; and what it
+//! takes in memory. Sizes are those of every run; `.ci/full` sets the large ones.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use common::imap::{Entry, Mailbox};
+use common::smtp::Smtp;
+use common::{Server, run, size, tool};
+
+const SESSIONS: usize = 64;
+
+#[test]
+fn what_smtp_source_sends_mbsync_copies_once_and_unaltered() {
+    let messages = size("WM_LOAD_MESSAGES", 2_000);
+    let server = Server::start();
+    let Some(mut smtp_source) = tool("smtp-source") else {
+        return;
+    };
+    run(smtp_source
+        .args([
+            "-s",
+            &SESSIONS.to_string(),
+            "-m",
+            &messages.to_string(),
+            "-l",
+            "5120",
+        ])
+        .args([
+            "-f",
+            "sender@example.com",
+            "-t",
+            &server.user("alice").address,
+        ])
+        .arg(format!("inet:127.0.0.1:{}", server.port("smtp"))));
+
+    let Some(copied) = Mailbox::new(&server, "alice").mbsync() else {
+        return;
+    };
+    assert_eq!(copied.len(), messages);
+    let mut ids = BTreeSet::new();
+    let mut bodies = BTreeSet::new();
+    for file in copied {
+        let message = fs::read_to_string(file).unwrap();
+        let (head, body) = message.split_once("\n\n").unwrap();
+        let id = head
+            .lines()
+            .find(|line| line.starts_with("Message-Id: "))
+            .unwrap();
+        assert!(ids.insert(id.to_owned()), "{id} came twice");
+        bodies.insert(body.to_owned());
+    }
+    // smtp-source sends the same text with every message.
+    assert_eq!(bodies.len(), 1);
+    assert!(bodies.first().unwrap().len() > 4_500);
+}
+
+#[test]
+fn after_a_kill_every_acknowledged_message_is_there_once_and_no_uid_was_given_twice() {
+    let messages = size("WM_KILL_MESSAGES", 600);
+    let mut server = Server::start();
+    let mut acknowledged = BTreeSet::new();
+    let mut seen = BTreeMap::new();
+    for round in 0..size("WM_KILL_ROUNDS", 2) {
+        let (now_acknowledged, while_running) = send_until_killed(&mut server, round, messages);
+        assert!(now_acknowledged.len() >= messages);
+        acknowledged.extend(now_acknowledged);
+        server.restart();
+        let Some(present) = Mailbox::new(&server, "alice").list(ID) else {
+            return;
+        };
+
+        let ids: BTreeSet<_> = present.iter().map(|entry| &entry.header).collect();
+        assert_eq!(ids.len(), present.len(), "a message is there twice");
+        let lost: Vec<_> = acknowledged.iter().filter(|id| !ids.contains(id)).collect();
+        assert!(
+            lost.is_empty(),
+            "{} of {} are lost: {lost:?}",
+            lost.len(),
+            acknowledged.len()
+        );
+        for Entry {
+            uid,
+            validity,
+            header,
+            ..
+        } in while_running.into_iter().chain(present)
+        {
+            let other = seen
+                .entry((validity, uid))
+                .or_insert_with(|| header.clone());
+            assert_eq!(*other, header, "UID {uid} was given to two messages");
+        }
+    }
+}
+
+/// Sends from [`SESSIONS`] connections, watches by IMAP, and kills the server when `messages` are
+/// acknowledged. Answers what was acknowledged, and what IMAP showed before the kill.
+fn send_until_killed(
+    server: &mut Server,
+    round: usize,
+    messages: usize,
+) -> (BTreeSet<String>, Vec<Entry>) {
+    let acknowledged = Mutex::new(BTreeSet::new());
+    let count = AtomicUsize::new(0);
+    let killed = AtomicBool::new(false);
+    let seen = Mutex::new(Vec::new());
+    let (address, to) = (
+        server.endpoint("smtp"),
+        server.user("alice").address.clone(),
+    );
+    let pid = server.pid().to_string();
+    thread::scope(|scope| {
+        for session in 0..SESSIONS {
+            let (acknowledged, count, to) = (&acknowledged, &count, &to);
+            scope.spawn(move || {
+                let Ok(mut smtp) = Smtp::connect(address) else {
+                    return;
+                };
+                for number in 0.. {
+                    let id = format!("{round}.{session}.{number}");
+                    let message = format!(
+                        "{ID}: {id}\r\n\r\n{}",
+                        "0123456789 text of a message\r\n".repeat(170)
+                    );
+                    match smtp.message("sender@example.com", &[to], message.as_bytes()) {
+                        Ok(reply) if reply.code == 250 => {
+                            acknowledged.lock().unwrap().insert(id);
+                            count.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Ok(reply) => panic!("{reply:?}"),
+                        Err(_) => return,
+                    }
+                }
+            });
+        }
+        let mailbox = Mailbox::new(server, "alice");
+        let (seen, killed, count) = (&seen, &killed, &count);
+        scope.spawn(move || {
+            while count.load(Ordering::Relaxed) < messages {
+                if let Some(entries) = mailbox.list(ID) {
+                    *seen.lock().unwrap() = entries;
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+            run(std::process::Command::new("kill").args(["-s", "KILL", &pid]));
+            killed.store(true, Ordering::Relaxed);
+        });
+    });
+    assert!(killed.into_inner());
+    server.kill();
+    (
+        acknowledged.into_inner().unwrap(),
+        seen.into_inner().unwrap(),
+    )
+}
+
+/// The header field that tells messages apart.
+const ID: &str = "X-Load-Id";
+
+#[test]
+fn sixty_four_large_messages_at_once_stay_under_400_megabytes() {
+    let sessions = size("WM_LARGE_SESSIONS", SESSIONS);
+    let server = Server::start();
+    let (address, to) = (
+        server.endpoint("smtp"),
+        server.user("alice").address.clone(),
+    );
+    let line = [b"x".repeat(998), b"\r\n".to_vec()].concat();
+    let message = [b"Subject: large\r\n\r\n".to_vec(), line.repeat(26_000)].concat();
+    let barrier = std::sync::Barrier::new(sessions);
+    thread::scope(|scope| {
+        for _ in 0..sessions {
+            scope.spawn(|| {
+                let mut smtp = Smtp::connect(address).unwrap();
+                for command in ["MAIL FROM:<>", &format!("RCPT TO:<{to}>"), "DATA"] {
+                    assert!(smtp.command(command).unwrap().code < 400);
+                }
+                barrier.wait();
+                smtp.send(&message).unwrap();
+                smtp.send(b".\r\n").unwrap();
+                let reply = smtp.reply().unwrap();
+                assert_eq!(reply.code, 250, "{reply:?}");
+            });
+        }
+    });
+    let peak = server.peak_memory();
+    println!(
+        "{sessions} messages of {} octets at once: at most {} MiB resident",
+        message.len(),
+        peak >> 20
+    );
+    assert!(peak < 400_000_000, "{} MiB", peak >> 20);
+    if let Some(mailbox) = Mailbox::new(&server, "alice").list("Subject") {
+        assert_eq!(mailbox.len(), sessions);
+        assert!(mailbox.iter().all(|entry| entry.size > message.len()));
+    }
+}
+
+#[test]
+fn a_commit_group_costs_at_most_two_syncs() {
+    let Some(mut strace) = tool("strace") else {
+        return;
+    };
+    let server = Server::start();
+    let alice = server.user("alice").address.clone();
+    let mut smtp = Smtp::connect(server.endpoint("smtp")).unwrap();
+    let mut deliver = |number: usize| {
+        let message = format!("Subject: {number}\r\n\r\n{}", "text\r\n".repeat(500));
+        assert_eq!(
+            smtp.message("", &[&alice], message.as_bytes())
+                .unwrap()
+                .code,
+            250
+        );
+    };
+    // The first delivery makes the mailbox.
+    deliver(0);
+    let trace = server.scratch("trace");
+    let mut tracing = strace
+        .args([
+            "-f",
+            "-e",
+            "trace=fsync,fdatasync,sync_file_range,msync,syncfs",
+            "-o",
+        ])
+        .arg(&trace)
+        .args(["-p", &server.pid().to_string()])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut attached = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(tracing.stderr.take().unwrap()),
+        &mut attached,
+    )
+    .unwrap();
+    assert!(attached.contains("attached"), "{attached}");
+    // One client waits for each acknowledgement: every message is a group of its own.
+    let messages = 100;
+    (1..=messages).for_each(&mut deliver);
+    run(std::process::Command::new("kill").args(["-s", "INT", &tracing.id().to_string()]));
+    tracing.wait().unwrap();
+    let trace = fs::read_to_string(trace).unwrap();
+    let count = |call: &str| trace.lines().filter(|line| line.contains(call)).count();
+    let syncs = count("fsync(") + count("fdatasync(");
+    println!("{messages} commits of one message: {syncs} syncs\n{trace:.2000}");
+    assert!(syncs >= messages, "acknowledged without a sync");
+    // When its file has to grow, redb syncs the new length first: once for each doubling.
+    let doublings = 4;
+    assert!(
+        syncs <= 2 * messages + doublings,
+        "{syncs} syncs for {messages} commits"
+    );
+}
