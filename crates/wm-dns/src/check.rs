@@ -9,7 +9,7 @@ use wm_core::{DomainName, Timestamp};
 use crate::mistake::Mistake;
 use crate::records::{RecordKind, RequiredRecord, RequiredRecords};
 use crate::spf::{Expansion, Spf};
-use crate::verify::{Evidence, Judgement, Question, RecordState, RecordStatus, Verdict};
+use crate::verify::{Evidence, Judgement, Question, RecordState, Verdict};
 
 /// The questions that checking a domain's required records costs at most, beside the expansion of
 /// its SPF record.
@@ -301,10 +301,6 @@ impl DomainState {
         self.records
             .iter()
             .any(|(kind, _, state)| *kind == RecordKind::Ownership && state.is_in_force(now))
-    }
-
-    pub(crate) fn status(&self, record: &RequiredRecord) -> Option<RecordStatus> {
-        self.record(record)?.status
     }
 }
 

@@ -4,8 +4,13 @@
 
 mod check;
 pub mod dmarc;
+pub mod export;
+pub mod http;
 mod mistake;
+pub mod probe;
 mod records;
+mod report;
+pub mod resolver;
 mod settings;
 pub mod spf;
 pub mod verify;
@@ -13,4 +18,5 @@ pub mod verify;
 pub use check::{Check, DomainState, Findings, MAX_QUESTIONS};
 pub use mistake::Mistake;
 pub use records::{RecordKind, RequiredRecord, RequiredRecords, SettingsError, Severity};
+pub use report::{Conclusion, Report, ReportLine};
 pub use settings::{Dkim, DkimAlias, DkimKey, DomainSettings, Recommended, Service};

@@ -241,6 +241,10 @@ fn in_text(txt: &Txt, is_right: &impl Fn(&str) -> bool) -> Option<Mistake> {
     if unquoted.as_deref().is_some_and(is_right) {
         return Some(Mistake::QuotesPastedIn);
     }
+    // What is right as it stands holds no mistake: something else is wrong, such as a second record.
+    if is_right(&text) {
+        return None;
+    }
     if is_right(text.trim()) {
         return Some(Mistake::StraySpaces);
     }
