@@ -70,6 +70,7 @@ mod check;
 mod commit;
 pub mod directory;
 pub mod engine;
+pub mod export;
 mod fault;
 mod journal;
 mod keyspace;

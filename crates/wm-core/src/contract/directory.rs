@@ -516,6 +516,15 @@ pub async fn groups_come_down_to_their_members(directory: &dyn DirectoryAdmin) {
         directory.expand(id, team).await.unwrap(),
         [EntityId::User(alice)]
     );
+    // Who is disabled is a member still, and receives nothing.
+    change(directory, id, DirectoryChange::Disable(alice.into(), AT))
+        .await
+        .unwrap();
+    assert_eq!(directory.expand(id, team).await.unwrap(), []);
+    assert_eq!(
+        directory.members(id, team).await.unwrap(),
+        [EntityId::User(alice)]
+    );
 }
 
 pub async fn grants_reach_through_groups(directory: &dyn DirectoryAdmin) {

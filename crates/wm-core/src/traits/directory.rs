@@ -88,8 +88,9 @@ pub trait Directory: Send + Sync {
         group: GroupId,
     ) -> Result<Vec<EntityId>, DirectoryError>;
 
-    /// The users and resources a group comes down to, each once, through nested groups and whatever
-    /// cycles they form (GRP-2); within
+    /// The enabled users and resources a group comes down to, each once, through nested groups and
+    /// whatever cycles they form (GRP-2). Who is disabled takes no part in mail: disabled members are
+    /// left out, and so is whoever belongs to it only through a disabled group inside. Within
     /// [`group_depth`](crate::Limits::group_depth) and [`group_members`](crate::Limits::group_members).
     async fn expand(
         &self,

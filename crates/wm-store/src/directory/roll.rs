@@ -152,7 +152,8 @@ impl Roll {
         found
     }
 
-    /// The users and resources that a group comes down to (GRP-2).
+    /// The enabled users and resources that a group comes down to (GRP-2), not through groups inside
+    /// that are disabled.
     pub(super) fn expand(
         &self,
         group: GroupId,
@@ -169,7 +170,9 @@ impl Roll {
             }
             let members = level.iter().filter_map(|group| self.group(*group));
             let mut next = Vec::new();
-            for member in members.flat_map(|record| &record.members) {
+            let enabled =
+                |member: &&EntityId| self.entity(**member).is_some_and(EntityRecord::is_enabled);
+            for member in members.flat_map(|record| &record.members).filter(enabled) {
                 match member {
                     EntityId::Group(inner) if seen.insert(*inner) => next.push(*inner),
                     EntityId::Group(_) => {}
@@ -381,6 +384,27 @@ mod tests {
         UserId::from_u128(id).into()
     }
 
+    fn user(id: u128) -> Edit {
+        let user = User {
+            id: UserId::from_u128(id),
+            organization: OrganizationId::from_u128(1),
+            name: format!("user{id}"),
+            names: Names::default(),
+            contact: Default::default(),
+            role: UserRole::User,
+            state: EntityState::Enabled,
+            primary: None,
+            aliases: vec![],
+            quota: None,
+            created: Timestamp::from_seconds(0),
+        };
+        let password = None;
+        Edit::Put(Record::Entity(EntityRecord::User(Box::new(UserRecord {
+            user,
+            password,
+        }))))
+    }
+
     /// Who is reached from `id` over the arrows, by closing them step by step.
     fn closure(arrows: &BTreeSet<(EntityId, EntityId)>, id: EntityId) -> BTreeSet<EntityId> {
         let mut reached = BTreeSet::new();
@@ -404,6 +428,7 @@ mod tests {
             changes in vec((0..6u128, vec((any::<bool>(), 0..6u128), 0..5)), 1..20),
         ) {
             let mut roll = Roll::default();
+            (0..6).for_each(|id| roll.apply(user(id)));
             let mut arrows = BTreeSet::new();
             for (id, members) in changes {
                 let members: BTreeSet<_> = members
@@ -438,6 +463,7 @@ mod tests {
             ..Limits::default()
         };
         let mut roll = Roll::default();
+        (0..5).for_each(|id| roll.apply(user(id)));
         for id in 0..4 {
             roll.apply(group(id, [group_id(id + 1), user_id(id)]));
         }

@@ -12,7 +12,7 @@ mod view;
 
 pub(crate) use editor::{Editor, Means};
 pub(crate) use rebuild::{Sink, rebuild};
-pub(crate) use view::{inspect, is_primary};
+pub(crate) use view::{inspect, is_primary, of_key};
 
 use crate::{
     commit::Transaction,
@@ -213,6 +213,16 @@ impl Store {
                     Err(error) => Err(error),
                 }
             })
+            .await
+    }
+
+    /// [`MailboxStore::uids`] of a folder whose counts may be damaged.
+    pub(crate) async fn uids_without_counts(
+        &self,
+        mailbox: MailboxRef,
+        folder: FolderId,
+    ) -> Result<Vec<(Uid, ItemId)>, StoreError> {
+        self.view(mailbox, move |view| view.uids_listed(folder))
             .await
     }
 

@@ -242,13 +242,18 @@ impl<'a> View<'a> {
         folder: FolderId,
     ) -> Result<(ModSeq, Vec<(Uid, ItemId)>), StoreError> {
         let counts = self.counts(folder)?;
+        Ok((counts.highest_modseq, self.uids_listed(folder)?))
+    }
+
+    /// Every UID of a folder with its item, rising.
+    pub(super) fn uids_listed(&self, folder: FolderId) -> Result<Vec<(Uid, ItemId)>, StoreError> {
         let uids = self.keys_in(self.at.uids(folder)).map(|key| {
             let key = key?;
             let mut tail = Tail(&key);
             let item = tail.item();
             tail.uid().zip(item).ok_or_else(|| self.bad_key(&key))
         });
-        Ok((counts.highest_modseq, uids.collect::<Result<_, _>>()?))
+        uids.collect()
     }
 
     /// An item is listed at the first of its [`positions`] after `since`, as it is now. So a client
@@ -498,6 +503,12 @@ impl Step {
 /// event log are derived, or can be done without.
 pub(crate) fn is_primary(key: &[u8]) -> bool {
     MailboxKeys::parse(key).is_some_and(|(_, kind)| b"mfci".contains(&kind))
+}
+
+/// The mailbox of an entry, and a key behind all of its entries.
+pub(crate) fn of_key(key: &[u8]) -> Option<(MailboxRef, Vec<u8>)> {
+    let (mailbox, _) = MailboxKeys::parse(key)?;
+    Some((mailbox, MailboxKeys::new(mailbox).last()))
 }
 
 /// What there is to say about an entry of a mailbox.
