@@ -308,7 +308,7 @@ impl History {
         }
         let named = &mut self.named;
         match act {
-            Act::Look => return self.look(number),
+            Act::Look => self.look(number),
             Act::Noop => drop(client.give("NOOP", Command::Other, named)),
             Act::Select(folder) => client.select("SELECT", folder, named),
             Act::Examine(folder) => client.select("EXAMINE", folder, named),
