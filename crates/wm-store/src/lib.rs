@@ -68,6 +68,7 @@
 
 mod check;
 mod commit;
+mod compact;
 pub mod directory;
 pub mod engine;
 pub mod export;
@@ -85,4 +86,5 @@ mod store;
 mod workers;
 
 pub use check::{CheckReport, Finding};
+pub use compact::Compaction;
 pub use store::{OpenError, Store, StoreParts};

@@ -2,7 +2,7 @@ use super::{
     Files, Location, ReadFault, SegmentError, SegmentFile, record::MAX_RECORD, scan::Scan,
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -27,6 +27,35 @@ pub(super) struct Log {
     /// Everything before this place is durable. Held for the length of a sync.
     synced: Mutex<Location>,
     open: Mutex<HashMap<u32, Arc<dyn SegmentFile>>>,
+    /// How many have pinned each segment and those behind it. Taken before `appender`.
+    pins: Mutex<BTreeMap<u32, usize>>,
+    /// Where the last records of bodies were before a compaction moved them, and where they are.
+    moved: Mutex<HashMap<Location, Location>>,
+}
+
+/// Keeps compaction from removing a segment, and any that comes behind it.
+pub(super) struct Pin {
+    log: Arc<Log>,
+    first: u32,
+}
+
+impl Pin {
+    /// The first of the segments.
+    pub(super) fn first(&self) -> u32 {
+        self.first
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut pins = lock(&self.log.pins);
+        if let Some(count) = pins.get_mut(&self.first) {
+            *count -= 1;
+            if *count == 0 {
+                pins.remove(&self.first);
+            }
+        }
+    }
 }
 
 struct Appender {
@@ -65,6 +94,8 @@ impl Log {
             }),
             synced: Mutex::new(Location::START),
             open: Mutex::new(HashMap::new()),
+            pins: Mutex::default(),
+            moved: Mutex::default(),
         })
     }
 
@@ -123,10 +154,7 @@ impl Log {
         let read = self
             .file(location.segment)
             .and_then(|f| f.read_at(buffer, location.offset.into()));
-        read.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => ReadFault::Damaged,
-            _ => ReadFault::Io(Arc::new(error)),
-        })
+        read.map_err(read_fault)
     }
 
     /// The numbers of all segments, rising.
@@ -144,7 +172,70 @@ impl Log {
         Scan::new(number, file)
     }
 
-    fn file(&self, number: u32) -> io::Result<Arc<dyn SegmentFile>> {
+    /// Pins the segment that is appended to, and all that follow it.
+    pub(super) fn pin(self: &Arc<Self>) -> Pin {
+        let mut pins = lock(&self.pins);
+        let first = lock(&self.appender).current();
+        *pins.entry(first).or_default() += 1;
+        Pin {
+            log: self.clone(),
+            first,
+        }
+    }
+
+    /// Whether a segment is appended to no more, and not pinned: which it can then never be again.
+    pub(super) fn is_at_rest(&self, segment: u32) -> bool {
+        let pins = lock(&self.pins);
+        let pinned = pins.keys().next().is_some_and(|first| *first <= segment);
+        !pinned && segment < lock(&self.appender).current()
+    }
+
+    /// The segments that are appended to no more, and their sizes.
+    pub(super) fn full_segments(&self) -> Result<Vec<(u32, u64)>, SegmentError> {
+        let current = lock(&self.appender).current();
+        let mut full = Vec::new();
+        for number in self.segments()? {
+            if number < current {
+                let size = self.file(number).and_then(|file| file.size());
+                full.push((
+                    number,
+                    size.map_err(|source| SegmentError::io("open", number, source))?,
+                ));
+            }
+        }
+        Ok(full)
+    }
+
+    pub(super) fn forward(&self, moved: impl IntoIterator<Item = (Location, Location)>) {
+        lock(&self.moved).extend(moved);
+    }
+
+    pub(super) fn forget_moves(&self) {
+        *lock(&self.moved) = HashMap::new();
+    }
+
+    /// Where the last record of a body was moved to.
+    pub(super) fn moved_to(&self, last: Location) -> Option<Location> {
+        lock(&self.moved).get(&last).copied()
+    }
+
+    /// Removes segments. Handles of them stay good.
+    pub(super) fn remove(&self, segments: &[u32]) -> Result<(), SegmentError> {
+        let Some(&first) = segments.first() else {
+            return Ok(());
+        };
+        for &number in segments {
+            self.files
+                .remove(&name(number))
+                .map_err(|source| SegmentError::io("remove", number, source))?;
+            lock(&self.open).remove(&number);
+        }
+        self.files
+            .sync()
+            .map_err(|source| SegmentError::io("remove", first, source))
+    }
+
+    pub(super) fn file(&self, number: u32) -> io::Result<Arc<dyn SegmentFile>> {
         if let Some(file) = lock(&self.open).get(&number) {
             return Ok(file.clone());
         }
@@ -232,6 +323,12 @@ impl Log {
 }
 
 impl Appender {
+    /// The segment that is appended to, or will be next.
+    fn current(&self) -> u32 {
+        let active = self.active.as_ref().map(|active| active.number);
+        active.or(self.found).unwrap_or(self.next)
+    }
+
     fn check(&self) -> Result<(), SegmentError> {
         match &self.failed {
             Some(source) => Err(SegmentError::SyncFailed {
@@ -260,6 +357,15 @@ impl Appender {
             }
         }
         (dirty, std::mem::take(&mut self.created), end)
+    }
+}
+
+/// What keeps a record from being read.
+pub(super) fn read_fault(error: io::Error) -> ReadFault {
+    match error.kind() {
+        // The segment is gone, or shorter than it was.
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => ReadFault::Damaged,
+        _ => ReadFault::Io(Arc::new(error)),
     }
 }
 

@@ -29,6 +29,7 @@
 //! for compaction. A segment's whole records can be read without any index, which is how one is
 //! rebuilt.
 
+mod compact;
 mod error;
 #[cfg(any(test, feature = "contract-tests"))]
 mod faults;
@@ -48,6 +49,7 @@ pub use faults::{Fault, FaultyFiles};
 pub use files::{Directory, Files, SegmentFile};
 pub use memory::MemoryFiles;
 
+pub(crate) use compact::Extent;
 pub(crate) use references::{find_body, index_entry};
 pub(crate) use writer::BodyWriter;
 
@@ -105,6 +107,8 @@ pub(crate) struct Bodies {
     finished: Arc<Finished>,
     writers: Arc<Workers>,
     readers: Arc<Workers>,
+    /// Held for the length of a compaction.
+    pub(crate) compaction: Arc<futures::lock::Mutex<()>>,
 }
 
 impl Bodies {
@@ -124,6 +128,7 @@ impl Bodies {
             finished: Arc::default(),
             writers: start("wm-body-writer")?,
             readers: start("wm-body-reader")?,
+            compaction: Arc::default(),
         })
     }
 

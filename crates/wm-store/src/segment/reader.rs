@@ -1,6 +1,6 @@
 use super::{
-    Bodies, Location, ReadFault, SegmentError, StoredBody,
-    log::Log,
+    Bodies, Location, ReadFault, SegmentError, SegmentFile, StoredBody,
+    log::{Log, read_fault},
     record::{CHUNK_RECORD, Record, last_index, last_record},
 };
 use crate::seal::{CHUNK, ChunkPlace, FinalFacts, KeySet};
@@ -10,7 +10,7 @@ use futures::{
     channel::oneshot,
     stream::{self, BoxStream, StreamExt},
 };
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// Chunks that are being read at a time for one consumer.
 const READ_AHEAD: usize = 2;
@@ -54,9 +54,10 @@ impl Bodies {
     }
 }
 
-/// A body whose last record, which lists the other chunks, has been read.
+/// A body whose last record, which lists the other chunks, has been read. It can be read to its end
+/// though compaction moves it meanwhile: it keeps its segments open.
 struct OpenBody {
-    log: Arc<Log>,
+    segments: BTreeMap<u32, Arc<dyn SegmentFile>>,
     keys: Arc<KeySet>,
     body: StoredBody,
     last: Record,
@@ -64,7 +65,18 @@ struct OpenBody {
 }
 
 impl OpenBody {
-    fn new(log: Arc<Log>, keys: Arc<KeySet>, body: StoredBody) -> Result<Self, SegmentError> {
+    fn new(log: Arc<Log>, keys: Arc<KeySet>, mut body: StoredBody) -> Result<Self, SegmentError> {
+        loop {
+            let opened = Self::at(&log, keys.clone(), body);
+            // Who has learnt where a body is may come when it has been moved.
+            match log.moved_to(body.last) {
+                Some(last) if opened.is_err() => body.last = last,
+                _ => return opened,
+            }
+        }
+    }
+
+    fn at(log: &Log, keys: Arc<KeySet>, body: StoredBody) -> Result<Self, SegmentError> {
         let unreadable = |fault| body.unreadable(&keys, 0, body.last, fault);
         let (last_index, length) = last_index(body.size)
             .zip(last_record(body.size))
@@ -77,10 +89,20 @@ impl OpenBody {
                 size: body.size,
             }),
         };
-        let last = record(&log, &keys, body.last, length, &place)
+        let mut segments = BTreeMap::new();
+        let last = open(log, &mut segments, body.last.segment)
+            .and_then(|file| record(&*file, &keys, body.last, length, &place))
             .map_err(|fault| body.unreadable(&keys, last_index, body.last, fault))?;
+        for (index, chunk) in (0..).zip(&last.chunks) {
+            // One that is lost costs its own chunks, and nothing when others are asked for.
+            if let Err(fault) = open(log, &mut segments, chunk.segment)
+                && log.moved_to(body.last).is_some()
+            {
+                return Err(body.unreadable(&keys, index, *chunk, fault));
+            }
+        }
         Ok(Self {
-            log,
+            segments,
             keys,
             body,
             last,
@@ -112,7 +134,10 @@ impl OpenBody {
             };
             let location = self.last.chunks.get(index as usize).copied();
             let location = location.unwrap_or(Location::START);
-            let record = record(&self.log, &self.keys, location, CHUNK_RECORD, &place);
+            let file = self.segments.get(&location.segment);
+            let record = file
+                .ok_or(ReadFault::Damaged)
+                .and_then(|file| record(&**file, &self.keys, location, CHUNK_RECORD, &place));
             let open = |record: Record| record.open(&self.keys).map_err(ReadFault::Sealed);
             (location, record.and_then(open))
         };
@@ -138,16 +163,31 @@ impl StoredBody {
     }
 }
 
+/// The file of a segment, which `opened` has from then on.
+fn open(
+    log: &Log,
+    opened: &mut BTreeMap<u32, Arc<dyn SegmentFile>>,
+    segment: u32,
+) -> Result<Arc<dyn SegmentFile>, ReadFault> {
+    if let Some(file) = opened.get(&segment) {
+        return Ok(file.clone());
+    }
+    let file = log.file(segment).map_err(read_fault)?;
+    opened.insert(segment, file.clone());
+    Ok(file)
+}
+
 /// The record at `location`, if it is the one of `place`.
 fn record(
-    log: &Log,
+    file: &dyn SegmentFile,
     keys: &KeySet,
     location: Location,
     length: usize,
     place: &ChunkPlace,
 ) -> Result<Record, ReadFault> {
     let mut bytes = vec![0; length];
-    log.read(location, &mut bytes)?;
+    file.read_at(&mut bytes, location.offset.into())
+        .map_err(read_fault)?;
     Record::parse(&bytes)
         .filter(|record| record.organization == keys.organization() && record.place == *place)
         .ok_or(ReadFault::Damaged)

@@ -78,6 +78,21 @@ impl Record {
         Ok(out)
     }
 
+    /// Changes where the last record of a body, undamaged and of as many others, says that those
+    /// are.
+    pub(super) fn set_chunks(bytes: &mut [u8], chunks: &[Location]) {
+        let list = bytes.get_mut(LAST_HEAD..).unwrap_or_default();
+        for (entry, location) in list.chunks_exact_mut(ENTRY).zip(chunks) {
+            let (segment, offset) = entry.split_at_mut(ENTRY / 2);
+            segment.copy_from_slice(&location.segment.to_le_bytes());
+            offset.copy_from_slice(&location.offset.to_le_bytes());
+        }
+        let sum = checksum(bytes);
+        if let Some(slot) = bytes.get_mut(4..8) {
+            slot.copy_from_slice(&sum.to_le_bytes());
+        }
+    }
+
     /// The record whose bytes these are, to the last one; `None` when they are not a whole and
     /// undamaged record.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {

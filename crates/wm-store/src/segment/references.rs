@@ -1,7 +1,7 @@
-use super::{Bodies, Location, StoredBody};
+use super::{Bodies, Location, StoredBody, log::Pin};
 use crate::{
     commit::Transaction,
-    engine::Snapshot,
+    engine::{KeyRange, Snapshot},
     fault::Fault,
     keyspace::Space,
     record::Record,
@@ -9,8 +9,8 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 use wm_core::{
     BodyId, OrganizationId,
@@ -39,8 +39,16 @@ pub(super) struct Finished(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
-    bodies: HashMap<(OrganizationId, BodyId), StoredBody>,
+    bodies: HashMap<(OrganizationId, BodyId), Entry>,
     order: VecDeque<(OrganizationId, BodyId)>,
+}
+
+struct Entry {
+    body: StoredBody,
+    /// The first segment that it is in.
+    first: u32,
+    /// Keeps compaction away, until something refers to the body.
+    pin: Option<Pin>,
 }
 
 /// Where a body is that something refers to.
@@ -98,12 +106,15 @@ impl Bodies {
         keys: &KeySet,
         body: &Body,
     ) -> Result<(), StoreError> {
-        let key = key(keys.organization(), body.id);
+        let (organization, id) = (keys.organization(), body.id);
+        let key = key(organization, id);
+        let finished = self.finished.clone();
+        transaction.when_durable(move || finished.claim(organization, id));
         let known = keys.read_record::<BodyRecord>(transaction, &key)?;
         let mut record = match known {
             Some(known) => known,
             None => {
-                let finished = self.finished.get(keys.organization(), body.id);
+                let finished = self.finished.get(organization, id);
                 let stored = finished.ok_or(StoreError::NoSuchBody(body.id))?;
                 transaction.refer_to(stored);
                 let StoredBody {
@@ -122,6 +133,44 @@ impl Bodies {
         }
         record.references += 1;
         Ok(keys.write_record(transaction, key, &record)?)
+    }
+
+    /// The keys under which an organization's bodies are found.
+    pub(crate) fn records(organization: OrganizationId) -> KeyRange {
+        KeyRange::prefix(Space::Bodies.prefix(organization))
+    }
+
+    /// The body of one of these entries; `None` when it cannot be read.
+    pub(crate) fn found(&self, keys: &KeySet, key: &[u8], sealed: &[u8]) -> Option<StoredBody> {
+        let id = key.last_chunk().copied().map(BodyId)?;
+        let record: BodyRecord = keys.open_record(key, sealed).ok()?;
+        Some(StoredBody {
+            id,
+            size: record.size,
+            stream: record.stream,
+            last: record.last,
+        })
+    }
+
+    /// Has a body found where it was moved to, provided that it is still referred to and nothing
+    /// else has moved it.
+    pub(crate) fn settle(
+        &self,
+        transaction: &mut Transaction<'_>,
+        keys: &KeySet,
+        old: StoredBody,
+        new: StoredBody,
+    ) -> Result<(), Fault> {
+        let key = key(keys.organization(), old.id);
+        let record = keys.read_record::<BodyRecord>(transaction, &key)?;
+        if let Some(record) = record
+            && (record.stream, record.last) == (old.stream, old.last)
+        {
+            let last = new.last;
+            keys.write_record(transaction, key, &BodyRecord { last, ..record })?;
+            transaction.refer_to(new);
+        }
+        Ok(())
     }
 
     /// Takes a reference back. After the last one the body is garbage, for compaction to collect. A
@@ -154,10 +203,15 @@ impl Bodies {
 }
 
 impl Finished {
-    pub(super) fn add(&self, organization: OrganizationId, body: StoredBody) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn add(&self, organization: OrganizationId, body: StoredBody, pin: Pin) {
+        let mut waiting = self.lock();
         let name = (organization, body.id);
-        if waiting.bodies.insert(name, body).is_none() {
+        let entry = Entry {
+            body,
+            first: pin.first(),
+            pin: Some(pin),
+        };
+        if waiting.bodies.insert(name, entry).is_none() {
             waiting.order.push_back(name);
         }
         while waiting.order.len() > MAX_FINISHED
@@ -168,8 +222,33 @@ impl Finished {
     }
 
     fn get(&self, organization: OrganizationId, body: BodyId) -> Option<StoredBody> {
-        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.bodies.get(&(organization, body)).copied()
+        let waiting = self.lock();
+        waiting
+            .bodies
+            .get(&(organization, body))
+            .map(|entry| entry.body)
+    }
+
+    /// Something refers to the body: from now on that keeps it.
+    fn claim(&self, organization: OrganizationId, body: BodyId) {
+        if let Some(entry) = self.lock().bodies.get_mut(&(organization, body)) {
+            entry.pin = None;
+        }
+    }
+
+    /// Forgets the bodies that are in one of these segments, if only in part.
+    pub(super) fn forget(&self, segments: &HashSet<u32>) {
+        let mut waiting = self.lock();
+        let Waiting { bodies, order } = &mut *waiting;
+        bodies.retain(|_, entry| {
+            let within = entry.first..=entry.body.last.segment;
+            !segments.iter().any(|segment| within.contains(segment))
+        });
+        order.retain(|name| bodies.contains_key(name));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

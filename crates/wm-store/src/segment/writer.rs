@@ -1,4 +1,8 @@
-use super::{Bodies, Location, MAX_BODY, SegmentError, StoredBody, log::Log, record::Record};
+use super::{
+    Bodies, Location, MAX_BODY, SegmentError, StoredBody,
+    log::{Log, Pin},
+    record::Record,
+};
 use crate::seal::{BodyHasher, CHUNK, ChunkPlace, FinalFacts, KeySet, StreamId};
 use futures::channel::oneshot;
 use std::{fmt, mem, sync::Arc};
@@ -32,6 +36,8 @@ struct Progress {
     hasher: BodyHasher,
     stream: StreamId,
     written: Vec<Location>,
+    /// Keeps compaction from what is written.
+    pin: Option<Pin>,
 }
 
 impl Bodies {
@@ -43,6 +49,7 @@ impl Bodies {
             keys,
             stream: StreamId::generate()?,
             written: Vec::new(),
+            pin: None,
         };
         Ok(BodyWriter {
             bodies: self.clone(),
@@ -93,8 +100,8 @@ impl BodyWriter {
         let (chunk, size, finished) = (self.buffer, self.size, self.bodies.finished.clone());
         let finish = move || {
             let organization = progress.keys.organization();
-            let body = progress.finish(&chunk, size)?;
-            finished.add(organization, body);
+            let (body, pin) = progress.finish(&chunk, size)?;
+            finished.add(organization, body, pin);
             Ok(body)
         };
         let answer = self.bodies.writers.run(finish);
@@ -133,19 +140,21 @@ impl Progress {
         Ok(self)
     }
 
-    fn finish(mut self, chunk: &[u8], size: u64) -> Result<StoredBody, SegmentError> {
+    fn finish(mut self, chunk: &[u8], size: u64) -> Result<(StoredBody, Pin), SegmentError> {
         self.hasher.update(chunk);
         let id = self.hasher.name();
         let last = self.append(chunk, Some(FinalFacts { body: id, size }))?;
-        Ok(StoredBody {
+        let body = StoredBody {
             id,
             size,
             stream: self.stream,
             last,
-        })
+        };
+        let pin = self.pin.take().unwrap_or_else(|| self.log.pin());
+        Ok((body, pin))
     }
 
-    fn append(&self, chunk: &[u8], last: Option<FinalFacts>) -> Result<Location, SegmentError> {
+    fn append(&mut self, chunk: &[u8], last: Option<FinalFacts>) -> Result<Location, SegmentError> {
         let index = u32::try_from(self.written.len()).unwrap_or(u32::MAX);
         let place = ChunkPlace {
             stream: self.stream,
@@ -157,6 +166,7 @@ impl Progress {
         } else {
             &[]
         };
+        self.pin.get_or_insert_with(|| self.log.pin());
         self.log
             .append(&Record::encode(&self.keys, &place, chunks, chunk)?)
     }
