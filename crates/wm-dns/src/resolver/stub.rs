@@ -125,7 +125,14 @@ impl<W: Wire> Stub<W> {
             .wire
             .stream(server, &request, self.options.timeout)
             .await?;
-        Ok(query.decode(&message)?)
+        let response = query.decode(&message)?;
+        if response.truncated {
+            // What is missing could be what is looked for.
+            return Err(LookupError::Malformed(
+                "the records do not fit in a message".into(),
+            ));
+        }
+        Ok(response)
     }
 }
 

@@ -5,6 +5,9 @@
     missing_docs
 )]
 
+mod hostile;
+mod link;
 mod mistakes;
+mod round_trips;
 mod scenarios;
 mod zone;

@@ -71,7 +71,10 @@ impl Zone {
                 };
             }
             match records.first().map(|record| &record.data) {
-                Some(RecordData::Cname(target)) => aliases.push(target.clone()),
+                // A server may go round a loop a few times before it notices.
+                Some(RecordData::Cname(target)) if aliases.len() < 20 => {
+                    aliases.push(target.clone())
+                }
                 _ => return Answer::NoData { aliases },
             }
             at = aliases.last().unwrap().clone();
