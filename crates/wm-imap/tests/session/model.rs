@@ -50,7 +50,7 @@ enum Act {
     Noop,
     Select(usize),
     Examine(usize),
-    Fetch(Set, bool),
+    Fetch(Set, &'static str),
     /// The answer to this is not read at once.
     FetchSlowly(Set),
     Store(Set, &'static str, usize, bool),
@@ -76,7 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
     let (folder, nth, flag) = (|| 0..2_usize, || 0..100_usize, || 0..FLAGS.len());
     prop_oneof![
         5 => folder().prop_map(Step::Deliver),
-        3 => (nth(), flag(), any::<bool>()).prop_map(|(n, flag, on)| Step::Flag(n, flag, on)),
+        6 => (nth(), flag(), any::<bool>()).prop_map(|(n, flag, on)| Step::Flag(n, flag, on)),
         2 => (nth(), folder()).prop_map(|(n, to)| Step::Move(n, to)),
         1 => (nth(), folder()).prop_map(|(n, to)| Step::Copy(n, to)),
         2 => nth().prop_map(Step::Delete),
@@ -88,15 +88,16 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn act() -> impl Strategy<Value = Act> {
     let (folder, flag) = (|| 0..2_usize, || 0..FLAGS.len());
+    let items = prop_oneof![Just("(FLAGS UID)"), Just("UID"), Just("BODY[TEXT]")];
     let kind = prop_oneof![Just("+"), Just("-"), Just("")];
     prop_oneof![
         3 => Just(Act::Look),
         2 => Just(Act::Noop),
         1 => folder().prop_map(Act::Select),
         1 => folder().prop_map(Act::Examine),
-        2 => (set(), any::<bool>()).prop_map(|(set, body)| Act::Fetch(set, body)),
+        3 => (set(), items).prop_map(|(set, items)| Act::Fetch(set, items)),
         2 => set().prop_map(Act::FetchSlowly),
-        4 => (set(), kind, flag(), any::<bool>())
+        8 => (set(), kind, flag(), any::<bool>())
             .prop_map(|(set, kind, flag, silent)| Act::Store(set, kind, flag, silent)),
         1 => any::<bool>().prop_map(Act::Search),
         1 => (set(), folder()).prop_map(|(set, to)| Act::Copy(set, to)),
@@ -118,7 +119,7 @@ fn set() -> impl Strategy<Value = Set> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn every_client_is_told_a_legal_sequence_and_knows_the_mailbox_after_noop(
@@ -196,6 +197,9 @@ impl History {
             written: 0,
             named: BTreeMap::new(),
         };
+        for _ in 0..3 {
+            history.take(Step::Deliver(0));
+        }
         for client in 0..CLIENTS {
             history.act(client, Act::Select(0));
         }
@@ -312,10 +316,7 @@ impl History {
             Act::Noop => drop(client.give("NOOP", Command::Other, named)),
             Act::Select(folder) => client.select("SELECT", folder, named),
             Act::Examine(folder) => client.select("EXAMINE", folder, named),
-            Act::Fetch(set, body) => {
-                let what = if body { "BODY[TEXT]" } else { "(FLAGS UID)" };
-                client.on(set, "FETCH", what, named);
-            }
+            Act::Fetch(set, items) => client.on(set, "FETCH", items, named),
             Act::FetchSlowly(set) => {
                 if let Some((command, in_progress)) = client.command_on(set, "FETCH", "BODY[]") {
                     client.command = in_progress;
