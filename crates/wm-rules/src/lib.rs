@@ -43,12 +43,14 @@
 //! | 6 | Run Lambda | | |
 //!
 //! No rule means the default action. Run Lambda means the default action plus the hook. [`Decision::explain`] tells
-//! which rules matched and why all but one lost (FLW-10). A change of rules is a new [`Matcher`] (FLW-9).
+//! which rules matched and why all but one lost (FLW-10), [`lint`] which
+//! rules never apply. A change of rules is a new [`Matcher`] (FLW-9).
 
 mod action;
 mod decision;
 mod explain;
 mod index;
+mod lint;
 mod matcher;
 mod pattern;
 mod rule;
@@ -57,6 +59,7 @@ mod set;
 pub use action::{Action, InboundAction, OutboundAction, Precedence};
 pub use decision::{Decision, Header, InboundDecision, OutboundDecision};
 pub use explain::{Explanation, Match, Outcome};
+pub use lint::{Lint, LintKind, lint};
 pub use matcher::Matcher;
 pub use pattern::{Pattern, PatternError, PatternErrorKind, Specificity};
 pub use rule::{Direction, InboundRule, OutboundRule, Rule};
