@@ -8,10 +8,12 @@
 use std::error::Error;
 use std::io::{BufRead, BufWriter, Write};
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use wm_core::{EmailAddress, Limits};
-use wm_rules::{Decision, Direction, Draft, Matcher, Precedence, Rule, RuleSet};
+use wm_rules::{
+    Decision, Direction, Draft, Header, InboundAction, Matcher, OutboundAction, Precedence, Rule,
+    RuleSet,
+};
 
 const USAGE: &str = "usage: evaluate [--precedence listed|restrictive] RULES.json < cases.jsonl";
 
@@ -66,39 +68,64 @@ fn arguments() -> Result<(String, Precedence), Box<dyn Error>> {
     Ok((file.ok_or(USAGE)?, precedence))
 }
 
-fn decide(matcher: &Matcher, case: Case) -> Result<Value, Box<dyn Error>> {
-    let sender: Option<EmailAddress> = case.sender.and_then(|it| it.parse().ok());
-    let from: Vec<EmailAddress> = case.from.iter().filter_map(|it| it.parse().ok()).collect();
-    if case.direction == Direction::Inbound {
-        let decision = matcher.evaluate_inbound(sender.as_ref(), &from);
-        return Ok(fields(&decision));
-    }
-    let parse = |text: &String| {
-        text.parse::<EmailAddress>()
-            .map_err(|error| format!("recipient {text:?}: {error}"))
-    };
-    let recipients = case
-        .recipients
-        .iter()
-        .map(parse)
-        .collect::<Result<Vec<_>, _>>()?;
-    let decisions = matcher.evaluate_outbound(sender.as_ref(), &from, &recipients);
-    let decided = decisions
-        .zip(&case.recipients)
-        .map(|((_, decision), written)| {
-            let mut fields = fields(&decision);
-            if let Some(fields) = fields.as_object_mut() {
-                fields.insert("recipient".to_owned(), json!(written));
-            }
-            fields
-        });
-    Ok(json!({ "recipients": decided.collect::<Vec<_>>() }))
+/// What is printed for a case; the keys keep this order.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Decided {
+    Inbound(Verdict<InboundAction>),
+    Outbound { recipients: Vec<ForRecipient> },
 }
 
-fn fields<R: Rule>(decision: &Decision<'_, R>) -> Value {
-    json!({
-        "action": decision.action(),
-        "rule": decision.rule().map(Rule::id),
-        "header": decision.header(),
-    })
+#[derive(Serialize)]
+struct ForRecipient {
+    recipient: String,
+    #[serde(flatten)]
+    verdict: Verdict<OutboundAction>,
+}
+
+#[derive(Serialize)]
+struct Verdict<A> {
+    action: A,
+    rule: Option<String>,
+    header: Option<Header>,
+}
+
+fn decide(matcher: &Matcher, case: Case) -> Result<String, Box<dyn Error>> {
+    let sender: Option<EmailAddress> = case.sender.and_then(|it| it.parse().ok());
+    let from: Vec<EmailAddress> = case.from.iter().filter_map(|it| it.parse().ok()).collect();
+    let decided = match case.direction {
+        Direction::Inbound => {
+            Decided::Inbound(verdict(&matcher.evaluate_inbound(sender.as_ref(), &from)))
+        }
+        Direction::Outbound => {
+            let parse = |text: &String| {
+                text.parse::<EmailAddress>()
+                    .map_err(|error| format!("recipient {text:?}: {error}"))
+            };
+            let recipients = case
+                .recipients
+                .iter()
+                .map(parse)
+                .collect::<Result<Vec<_>, _>>()?;
+            let decisions = matcher.evaluate_outbound(sender.as_ref(), &from, &recipients);
+            let decided = decisions
+                .zip(&case.recipients)
+                .map(|((_, it), written)| ForRecipient {
+                    recipient: written.clone(),
+                    verdict: verdict(&it),
+                });
+            Decided::Outbound {
+                recipients: decided.collect(),
+            }
+        }
+    };
+    Ok(serde_json::to_string(&decided)?)
+}
+
+fn verdict<R: Rule>(decision: &Decision<'_, R>) -> Verdict<R::Action> {
+    Verdict {
+        action: decision.action().clone(),
+        rule: decision.rule().map(|rule| rule.id().to_owned()),
+        header: decision.header(),
+    }
 }

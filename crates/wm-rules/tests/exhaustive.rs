@@ -1,8 +1,8 @@
 //! The engine agrees with the model on every rule set of up to three rules with one pattern a side, where the patterns are the
 //! four forms over names of two labels, with all actions.
 //!
-//! Outbound, ids that are exchanged between rules of different kinds of action cannot matter, so of such rule sets one is run.
-//! `WM_RULES_EXHAUSTIVE=1` runs all of them, best in release mode.
+//! Ids that are exchanged between rules of different kinds of action cannot matter, so usually one of such rule sets is run; and
+//! outbound, three rules only with two of the actions. `WM_RULES_EXHAUSTIVE=1` runs all of them, best in release mode.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,6 +14,7 @@
 
 mod model;
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use model::{Address, Domain, Form, Specificity, Word};
@@ -142,6 +143,18 @@ fn for_all_sets(
     count.into_inner()
 }
 
+/// Whether the whole universe is to be run, which takes long.
+fn everything() -> bool {
+    static EVERYTHING: LazyLock<bool> =
+        LazyLock::new(|| std::env::var_os("WM_RULES_EXHAUSTIVE").is_some());
+    *EVERYTHING
+}
+
+/// One of the rule sets that differ only in which kind of action has which id.
+fn sorted(set: &[Small]) -> bool {
+    set.is_sorted_by_key(|rule| rule.action)
+}
+
 fn compile(inbound: Vec<InboundRule>, outbound: Vec<OutboundRule>) -> Matcher {
     Draft { inbound, outbound }
         .check(&Limits::default())
@@ -193,8 +206,12 @@ fn every_small_inbound_rule_set_decides_as_the_model() {
             }
         }
     };
-    let count = for_all_sets(&rules, |_| true, check);
-    assert_eq!(count, 60 + 60 * 60 + 60 * 60 * 60);
+    let count = for_all_sets(&rules, |set| everything() || sorted(set), check);
+    let expected = match everything() {
+        true => 60 + 60 * 60 + 60 * 60 * 60,
+        false => 6 * 10 + 21 * 10 * 10 + 56 * 10 * 10 * 10,
+    };
+    assert_eq!(count, expected);
     println!("{count} inbound rule sets");
 }
 
@@ -250,15 +267,15 @@ fn every_small_outbound_rule_set_decides_as_the_model() {
             }
         }
     };
-    let everything = std::env::var_os("WM_RULES_EXHAUSTIVE").is_some();
+    let few = |set: &[Small]| set.len() < 3 || set.iter().all(|rule| rule.action < 2);
     let count = for_all_sets(
         &rules,
-        |set| everything || set.is_sorted_by_key(|rule| rule.action),
+        |set| everything() || (sorted(set) && few(set)),
         check,
     );
-    let expected = match everything {
+    let expected = match everything() {
         true => 245 + 245 * 245 + 245 * 245 * 245,
-        false => 5 * 49 + 15 * 49 * 49 + 35 * 49 * 49 * 49,
+        false => 5 * 49 + 15 * 49 * 49 + 4 * 49 * 49 * 49,
     };
     assert_eq!(count, expected);
     println!("{count} outbound rule sets");
