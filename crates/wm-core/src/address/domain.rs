@@ -14,7 +14,8 @@ use super::{AddressError, serde_as_written};
 /// (RFC 5321 §4.1.2 `Domain`, RFC 6531 §3.3).
 ///
 /// Normalised to lower-case A-labels. U-label and A-label spellings are equal. There is no trailing dot,
-/// no underscore (that is for DNS owner names such as `_dmarc.example.com`) and no address literal.
+/// no underscore (that is for DNS owner names such as `_dmarc.example.com`) and no address literal. The spelling kept has
+/// at most four times the octets a name may have.
 ///
 /// A set or map keyed by domain names can be asked with a `&str`, if that is in the normalised form.
 ///
@@ -152,6 +153,10 @@ impl fmt::Debug for DomainName {
 
 serde_as_written!(DomainName, "a domain name");
 
+/// The longest spelling in octets: four for each of the normalised form, the most a character of UTF-8 takes. Only
+/// characters that UTS #46 ignores could make it longer.
+const MAX_WRITTEN: usize = 4 * DomainName::MAX_LEN;
+
 /// The characters that separate labels in UTS #46.
 const DOTS: [char; 4] = ['.', '。', '．', '｡'];
 
@@ -161,6 +166,9 @@ fn normalise(text: &str) -> Result<Cow<'_, str>, AddressError> {
     }
     if text.starts_with('[') {
         return Err(AddressError::new(Kind::AddressLiteral, 0));
+    }
+    if text.len() > MAX_WRITTEN {
+        return Err(AddressError::new(Kind::DomainTooLong(text.len()), 0));
     }
     check_labels(text)?;
     let ascii = if text.is_ascii() && !has_ace_prefix(text) {
@@ -336,6 +344,15 @@ mod tests {
         let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
         assert_eq!(domain(&longest).as_ascii().len(), 253);
         assert_eq!(error(&format!("{longest}a")), (Kind::DomainTooLong(254), 0));
+    }
+
+    #[test]
+    fn a_spelling_may_not_be_much_longer_than_the_name() {
+        // Soft hyphens are ignored (UTS #46): nothing else would bound what is kept of them.
+        let spelled = |len: usize| format!("a{}", "\u{ad}".repeat(len));
+        assert_eq!(domain(&spelled(505)).as_ascii(), "a");
+        assert_eq!(error(&spelled(506)), (Kind::DomainTooLong(1013), 0));
+        assert_eq!(error(&"a.".repeat(600)), (Kind::DomainTooLong(1200), 0));
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub enum AddressErrorKind {
     /// that does not decode, or a mix of writing directions.
     #[error("invalid internationalised label")]
     Idna,
-    /// The domain, as A-labels, has more than 253 octets.
+    /// The domain has more than 253 octets as A-labels, or more than four times as many as written.
     #[error("domain of {0} octets, the limit is 253")]
     DomainTooLong(usize),
     /// An address literal such as `[192.0.2.1]` or `[IPv6:2001:db8::1]` instead of a domain name.
