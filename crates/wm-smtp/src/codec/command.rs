@@ -13,7 +13,7 @@ use bytes::{BufMut, BytesMut};
 use nom::branch::alt;
 use nom::bytes::complete::{tag_no_case, take_while, take_while1};
 use nom::character::complete::{alpha1, char, digit1, none_of, space0, space1};
-use nom::combinator::{all_consuming, eof, opt, peek, recognize, value};
+use nom::combinator::{all_consuming, eof, opt, peek, recognize, value, verify};
 use nom::multi::{many0, many0_count, separated_list1};
 use nom::sequence::{delimited, pair, preceded, separated_pair, terminated};
 use nom::{IResult, Parser};
@@ -78,7 +78,10 @@ impl Command {
     /// # Errors
     /// [`CommandError`] says what to answer.
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
-        let line = std::str::from_utf8(line).map_err(|_| CommandError::NotText)?;
+        let line = std::str::from_utf8(line).map_err(|_| match is_bdat(line) {
+            true => CommandError::ChunkSize,
+            false => CommandError::NotText,
+        })?;
         let line = line.trim_end_matches([' ', '\t']);
         let (arguments, verb) = verb(line).map_err(|_| CommandError::Unrecognized)?;
         let alone = |command| match arguments {
@@ -371,6 +374,12 @@ fn rcpt(arguments: &str) -> Result<RcptTo, CommandError> {
     }
 }
 
+/// Whether a line that cannot be read as a command would have been BDAT, so that what follows it is not commands.
+pub(crate) fn is_bdat(line: &[u8]) -> bool {
+    line.get(..4)
+        .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+}
+
 /// `BDAT size [LAST]`
 fn bdat(arguments: &str) -> Result<Command, CommandError> {
     let last = opt(preceded(space1, tag_no_case("LAST")));
@@ -410,7 +419,9 @@ type Parameters<'a> = Vec<(&'a str, Option<&'a str>)>;
 
 /// The keyword, a path without its brackets and route, and parameters.
 fn envelope<'a>(keyword: &str, arguments: &'a str) -> IResult<&'a str, (&'a str, Parameters<'a>)> {
-    let bracketed = delimited(char('<'), preceded(opt(source_route), mailbox), char('>'));
+    // A route leads to somebody: with one, the path is not the null one.
+    let routed = preceded(source_route, verify(mailbox, |path: &str| !path.is_empty()));
+    let bracketed = delimited(char('<'), alt((routed, mailbox)), char('>'));
     let path = preceded(
         pair(tag_no_case(keyword), space0),
         alt((bracketed, unbracketed)),
@@ -586,6 +597,11 @@ mod tests {
                 CommandError::Arguments("MAIL FROM:<address> [parameters]"),
             ),
             ("RCPT TO:<>", CommandError::Arguments("RCPT TO:<address>")),
+            (
+                "MAIL FROM:<@one.example:>",
+                CommandError::Arguments("MAIL FROM:<address> [parameters]"),
+            ),
+            ("BDAT 5 \u{fffd}", ChunkSize),
             ("MAIL FROM:<> SIZE=-1", parameter("SIZE")),
             ("MAIL FROM:<> SIZE", parameter("SIZE")),
             ("MAIL FROM:<> size=1 SIZE=2", parameter("SIZE")),
@@ -614,6 +630,7 @@ mod tests {
             assert_eq!(reread(line), Err(error), "{line}");
         }
         assert_eq!(Command::parse(b"NOOP \xff").unwrap_err(), NotText);
+        assert_eq!(Command::parse(b"bdat 5\xff").unwrap_err(), ChunkSize);
         for path in [
             "<a@[192.0.2.1]>",
             "<a>",

@@ -7,6 +7,7 @@ mod line;
 mod reply;
 
 pub use body::{BareNewline, BodyDecoder, BodyEncoder, Decoded};
+pub(crate) use command::is_bdat;
 pub use command::{
     BodyType, Command, CommandError, ForwardPath, HeloName, MailFrom, Mechanism, RcptTo,
 };

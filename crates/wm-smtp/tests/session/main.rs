@@ -116,6 +116,22 @@ fn a_chunk_of_unreadable_size_ends_the_connection() {
     assert!(peer.closed);
 }
 
+/// What follows is a message, which would be taken for commands.
+#[test]
+fn a_chunk_announced_by_a_broken_line_ends_the_connection() {
+    for (line, code) in [
+        (&b"BDAT 26 LAST\n"[..], "500 5.5.2"),
+        (b"bdat 26 \xff\r\n", "501 5.5.4"),
+    ] {
+        let mut peer = mx();
+        peer.say(ENVELOPE);
+        let stream = [line, b"MAIL FROM:<forged@a.b>\r\n"].concat();
+        assert_eq!(codes(&peer.say(&stream)), [code]);
+        assert!(peer.closed);
+        assert!(!peer.seen.contains(&"from <forged@a.b>".to_owned()));
+    }
+}
+
 #[test]
 fn replies_do_not_pile_up() {
     let mut peer = mx();

@@ -11,7 +11,7 @@ use super::sasl::Exchange;
 use super::{Config, Credentials, replies};
 use crate::codec::{
     BareNewline, BodyDecoder, Command, HeloName, Line, LineReader, MailFrom, RcptTo, Reply,
-    ReplyCode,
+    ReplyCode, is_bdat,
 };
 
 /// Replies are handed out when the client's input is used up, or when this many octets of them have
@@ -381,7 +381,13 @@ impl Session {
         let line = match line {
             Line::Complete(line) => line,
             Line::BareLf(line) if self.config.bare_newline == BareNewline::Normalize => line,
-            Line::BareLf(_) => return self.fault(replies::BARE_LINE_FEED),
+            Line::BareLf(line) => {
+                let step = self.fault(replies::BARE_LINE_FEED);
+                if !in_auth && is_bdat(&line) {
+                    self.close();
+                }
+                return step;
+            }
             Line::TooLong if in_auth => return self.fault(replies::AUTH_LINE_TOO_LONG),
             Line::TooLong => return self.fault(replies::LINE_TOO_LONG),
         };
