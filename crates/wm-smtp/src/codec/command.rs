@@ -599,7 +599,7 @@ mod tests {
             ("RCPT TO:<>", CommandError::Arguments("RCPT TO:<address>")),
             (
                 "MAIL FROM:<@one.example:>",
-                CommandError::Arguments("MAIL FROM:<address> [parameters]"),
+                CommandError::Sender("@one.example:".parse::<EmailAddress>().unwrap_err()),
             ),
             ("BDAT 5 \u{fffd}", ChunkSize),
             ("MAIL FROM:<> SIZE=-1", parameter("SIZE")),
