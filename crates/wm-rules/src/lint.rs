@@ -289,6 +289,9 @@ impl<'a, R: Linted> Linter<'a, R> {
                 .filter(|example| example.winner == block.id())
         };
         let senders = within(senders, block.sender_patterns());
+        if senders.is_empty() {
+            return None;
+        }
         let Some((broad, narrow)) = recipients.zip(block.recipient_patterns()) else {
             let mut narrower = senders
                 .iter()
