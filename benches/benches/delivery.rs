@@ -3,7 +3,12 @@
 //!
 //! The acceptance criterion: the durable rate is at least 40 % of the smaller of 64 times the disk's
 //! fdatasync rate and the server's own rate without syncing. Fails when it is not.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -33,10 +38,21 @@ fn main() -> ExitCode {
     let bound = unsynced.min(SESSIONS as f64 * sync_rate);
     let ratio = durable / bound;
     println!("durable deliveries at {SESSIONS} sessions   {durable:>8.0} /s");
-    println!("fdatasync of the disk, times {SESSIONS}     {:>8.0} /s", SESSIONS as f64 * sync_rate);
+    println!(
+        "fdatasync of the disk, times {SESSIONS}     {:>8.0} /s",
+        SESSIONS as f64 * sync_rate
+    );
     println!("deliveries with syncing disabled      {unsynced:>8.0} /s");
-    println!("durable, of the smaller of the two    {:>8.0} % (at least {:.0} %)", ratio * 100.0, REQUIRED * 100.0);
-    if ratio >= REQUIRED { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "durable, of the smaller of the two    {:>8.0} % (at least {:.0} %)",
+        ratio * 100.0,
+        REQUIRED * 100.0
+    );
+    if ratio >= REQUIRED {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Appends of 4 KiB that the disk confirms one by one, per second.
@@ -55,7 +71,10 @@ fn sync_rate() -> f64 {
 /// Messages of 5 KB acknowledged per second, by a server of its own.
 fn delivery_rate(binary: &Path, args: &[&str]) -> f64 {
     let server = Server::start(binary, args);
-    let message = format!("Subject: measured\r\n\r\n{}", "0123456789 text of a message\r\n".repeat(170));
+    let message = format!(
+        "Subject: measured\r\n\r\n{}",
+        "0123456789 text of a message\r\n".repeat(170)
+    );
     let (acknowledged, ended) = (AtomicU64::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..SESSIONS {
@@ -63,7 +82,9 @@ fn delivery_rate(binary: &Path, args: &[&str]) -> f64 {
                 let mut smtp = Smtp::connect(server.smtp).unwrap();
                 while !ended.load(Ordering::Relaxed) {
                     let to = ["alice@demo.wm.localhost"];
-                    let reply = smtp.message("sender@example.com", &to, message.as_bytes()).unwrap();
+                    let reply = smtp
+                        .message("sender@example.com", &to, message.as_bytes())
+                        .unwrap();
                     assert_eq!(reply.code, 250, "{reply:?}");
                     acknowledged.fetch_add(1, Ordering::Relaxed);
                 }
@@ -88,8 +109,20 @@ impl Server {
     fn start(binary: &Path, args: &[&str]) -> Self {
         let dir = scratch();
         let mut command = Command::new(binary);
-        command.arg("--data-dir").arg(dir.path().join("data")).args(["--log", "warn"]).args(args);
-        for listener in ["smtp", "submission", "submissions", "imap", "imaps", "https", "http"] {
+        command
+            .arg("--data-dir")
+            .arg(dir.path().join("data"))
+            .args(["--log", "warn"])
+            .args(args);
+        for listener in [
+            "smtp",
+            "submission",
+            "submissions",
+            "imap",
+            "imaps",
+            "https",
+            "http",
+        ] {
             command.args([&format!("--{listener}"), "127.0.0.1:0"]);
         }
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();
@@ -103,7 +136,11 @@ impl Server {
         };
         let endpoints: serde_json::Value = serde_json::from_slice(&text).unwrap();
         let smtp = endpoints["smtp"].as_str().unwrap().parse().unwrap();
-        Self { child, smtp, _dir: dir }
+        Self {
+            child,
+            smtp,
+            _dir: dir,
+        }
     }
 }
 
@@ -117,13 +154,22 @@ impl Drop for Server {
 /// The release build of the server.
 fn server_binary() -> PathBuf {
     let output = Command::new(std::env::var_os("CARGO").unwrap())
-        .args(["build", "--release", "--package", "wm-server", "--message-format", "json"])
+        .args([
+            "build",
+            "--release",
+            "--package",
+            "wm-server",
+            "--message-format",
+            "json",
+        ])
         .stderr(Stdio::inherit())
         .output()
         .unwrap();
     assert!(output.status.success());
     let messages = String::from_utf8(output.stdout).unwrap();
-    let mut messages = messages.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut messages = messages
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let built = messages.find_map(|message| message["executable"].as_str().map(PathBuf::from));
     built.expect("cargo names the executable")
 }

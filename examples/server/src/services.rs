@@ -1,5 +1,6 @@
 //! What the listeners and subcommands work on: store, directory and mail flow of a data directory.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ impl Services {
     /// Opens the store in the data directory, or makes one.
     pub(crate) async fn open(data_dir: &DataDir, options: &Options) -> anyhow::Result<Self> {
         let path = data_dir.store();
+        require_master_key(&path)?;
         let sync = if options.unsafe_no_sync {
             SyncPolicy::Off
         } else {
@@ -188,6 +190,19 @@ impl Reached {
     }
 }
 
+/// Refuses a store whose keys are there and what wraps them is not: opening it would put a new master
+/// key in the place where the old one has to be brought back.
+fn require_master_key(store: &Path) -> anyhow::Result<()> {
+    let has_keys = fs::read_dir(store.join("keys")).is_ok_and(|mut keys| keys.next().is_some());
+    let master = store.join("master.key");
+    anyhow::ensure!(
+        !has_keys || master.exists(),
+        "{} is missing, and without it nothing in the store can be read: bring it back from a backup",
+        master.display()
+    );
+    Ok(())
+}
+
 /// Opens the engine that is there; where there is none, the one chosen, or the default.
 fn open_engine(
     path: &Path,
@@ -208,8 +223,10 @@ fn open_engine(
         opened => opened,
     };
     match opened {
-        Err(error @ EngineError::InUse { .. }) => Err(error)
-            .context("another server, or another command, is at work on this data directory"),
+        Err(error @ EngineError::InUse { .. }) => Err(error).context(
+            "another server, or another command, is at work on this data directory; end it, or \
+             name another directory with --data-dir",
+        ),
         opened => opened.with_context(|| format!("cannot open the engine in {}", path.display())),
     }
 }

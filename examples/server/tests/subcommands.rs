@@ -151,3 +151,21 @@ fn a_subcommand_on_no_data_directory_makes_none() {
     );
     assert!(!dir.path().join("absent").exists());
 }
+
+#[test]
+fn a_store_without_its_master_key_is_refused_and_no_other_key_is_made() {
+    let mut server = Server::start();
+    assert!(server.stop().success());
+    let key = server.data_dir().join("store/master.key");
+    fs::remove_file(&key).unwrap();
+    for subcommand in ["check", "serve"] {
+        let output = command(subcommand, &server.data_dir()).output().unwrap();
+        assert!(!output.status.success());
+        assert!(
+            text(&output).contains("master.key is missing"),
+            "{subcommand}: {}",
+            text(&output)
+        );
+        assert!(!key.exists(), "{subcommand}");
+    }
+}
