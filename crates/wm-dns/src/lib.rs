@@ -8,6 +8,7 @@ pub mod export;
 pub mod http;
 mod mistake;
 pub mod probe;
+pub mod provider;
 mod records;
 mod report;
 pub mod resolver;
