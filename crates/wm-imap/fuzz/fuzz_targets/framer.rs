@@ -5,7 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 use wm_imap::codec::{Frame, Framer, Request};
 
-const MAX_COMMAND: usize = 100;
+/// More than the framer keeps of a command that it passes over.
+const MAX_COMMAND: usize = 300;
 
 fuzz_target!(|input: &[u8]| {
     let [settings, size, stream @ ..] = input else {

@@ -193,11 +193,15 @@ impl Framer {
         *input = rest;
         let skips = matches!(self.state, State::Skip { .. });
         if !skips && self.buffer.len() + piece.len() > self.max_command {
+            // The announcement of a literal may have begun before this piece.
+            let line = self.buffer.get(self.line..).unwrap_or_default();
+            let tail = last(line, MAX_MARKER).to_vec();
             let room = MAX_TAG.saturating_sub(self.buffer.len());
             self.buffer
                 .extend_from_slice(piece.get(..room).unwrap_or(piece));
             self.buffer.truncate(MAX_TAG);
             self.line = self.buffer.len();
+            self.buffer.extend_from_slice(&tail);
             let in_tail = self.state == State::MessageTail;
             self.state = State::Skip {
                 then: if in_tail {
@@ -457,6 +461,20 @@ mod tests {
                     "{input} {size} {found:?}"
                 );
                 assert_eq!(found[1], "command b NOOP|");
+            }
+        }
+    }
+
+    #[test]
+    fn a_literal_is_found_where_the_limit_falls_into_its_announcement() {
+        for filling in 20..60 {
+            let line = format!("a LOGIN {} {{4+}}", "x".repeat(filling));
+            let input = format!("{line}\r\n\r\nb \r\nc NOOP\r\n");
+            let whole = frames(input.as_bytes(), 1000, 50);
+            assert_eq!(whole[1], "command c NOOP|", "{filling}");
+            for size in 1..12 {
+                let pieces = frames(input.as_bytes(), size, 50);
+                assert_eq!(pieces[1..], whole[1..], "{filling} in pieces of {size}");
             }
         }
     }
