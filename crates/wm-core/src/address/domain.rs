@@ -254,6 +254,17 @@ fn uts46(text: &str) -> Option<Cow<'_, str>> {
         .ok()
         // Ignorable characters may leave nothing of a label.
         .filter(|ascii| ascii.split('.').all(|label| !label.is_empty()))
+        .filter(|ascii| !is_encoded_twice(ascii))
+}
+
+/// Whether a label decodes to what looks like an A-label again, and so is none.
+fn is_encoded_twice(ascii: &str) -> bool {
+    let (unicode, _) = Uts46::new().to_unicode(
+        ascii.as_bytes(),
+        AsciiDenyList::STD3,
+        Hyphens::CheckFirstLast,
+    );
+    has_ace_prefix(&unicode)
 }
 
 fn has_ace_prefix(text: &str) -> bool {
@@ -298,6 +309,14 @@ mod tests {
             assert_eq!(domain(spelling).to_unicode(), "bücher.example");
             assert_eq!(domain(spelling).original(), spelling);
         }
+    }
+
+    /// Such a U-label could not be read again (UTS #46 §4.1, criterion 4).
+    #[test]
+    fn an_a_label_is_not_encoded_twice() {
+        let twice = "xn--xn--hgbmxephxrmtp2xrm0hexamplexn--bc-kv2wah";
+        assert_eq!(error(twice), (Kind::Idna, 0));
+        assert_eq!(error(&format!("a.{twice}.example")), (Kind::Idna, 2));
     }
 
     #[test]

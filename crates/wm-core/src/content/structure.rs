@@ -394,7 +394,7 @@ impl Scanner {
     }
 
     /// Closes open parts until `depth` are left. `end` and `breaks` are those before the closing delimiter.
-    fn close_to(&mut self, depth: usize, mut end: u64, breaks: u64) {
+    fn close_to(&mut self, depth: usize, mut end: u64, mut breaks: u64) {
         while self.open.len() > depth {
             let Some(open) = self.open.pop() else { return };
             let Some(node) = self.nodes.get_mut(open.node) else {
@@ -402,6 +402,7 @@ impl Scanner {
             };
             if std::mem::take(&mut self.in_head) {
                 // The header block was not ended: it is all there is.
+                breaks += u64::from(node.header.start > end);
                 node.header.end = end.max(node.header.start);
                 end = node.header.end;
                 node.body = end..end;
@@ -411,7 +412,8 @@ impl Scanner {
                 node.read_media();
                 continue;
             }
-            // The line break before a delimiter may be the one that ended a header block.
+            // The line break before a delimiter may be the one that ended a header block: it is in the bodies around.
+            breaks += u64::from(node.body.start > end);
             end = end.max(node.body.start);
             node.body.end = end;
             node.lines = breaks.saturating_sub(open.breaks);
@@ -554,7 +556,8 @@ impl Node {
             .first("content-transfer-encoding")
             .map(|field| field.unfolded());
         encoding.is_some_and(|e| {
-            e.eq_ignore_ascii_case(b"base64") || e.eq_ignore_ascii_case(b"quoted-printable")
+            let encoding = Parameterised::parse(&e);
+            encoding.is("base64") || encoding.is("quoted-printable")
         })
     }
 
@@ -680,6 +683,17 @@ Subject: 4.2\r\nContent-Type: multipart/mixed; boundary=D\r\n\r\n\
         assert_eq!(headers, ["A: 1", "", "\r\n"]);
     }
 
+    /// The break that ends the inner header block stands before the delimiter too, and is in the outer body.
+    #[test]
+    fn lines_are_the_breaks_of_the_body_even_where_a_delimiter_follows_a_header() {
+        let message =
+            "Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nSubject: x\r\n\r\n--b--";
+        let structure = Structure::of(message.as_bytes());
+        let part = structure.part(&[1]).unwrap();
+        assert_eq!(cut(message, part.body()), "Subject: x\r\n\r\n");
+        assert_eq!(part.lines(), 2);
+    }
+
     #[test]
     fn malformed_multiparts_are_text() {
         for head in [
@@ -750,6 +764,9 @@ Subject: 4.2\r\nContent-Type: multipart/mixed; boundary=D\r\n\r\n\
             for part in structure.parts() {
                 let (header, body) = (part.header(), part.body());
                 proptest::prop_assert!(header.start <= header.end && header.end == body.start && body.start <= body.end);
+                let octets = &message[body.start as usize..body.end as usize];
+                let breaks = octets.iter().filter(|&&octet| octet == b'\n').count();
+                proptest::prop_assert_eq!(part.lines(), breaks as u64);
                 let mut at = body.start;
                 for child in part.children() {
                     proptest::prop_assert!(child.header().start >= at && child.body().end <= body.end);
