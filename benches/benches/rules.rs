@@ -2,7 +2,12 @@
 //!
 //! `cargo bench -p wm-benches --bench rules`. Every benchmark goes through many addresses in random order, so that with
 //! large rule sets the caches are as cold as they are in a server.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -48,13 +53,18 @@ fn outbound(c: &mut Criterion) {
         for recipients in [1, 500] {
             let mut chunks = addresses.chunks_exact(recipients).cycle();
             group.throughput(Throughput::Elements(recipients as u64));
-            group.bench_function(BenchmarkId::new(format!("{recipients} recipients"), size), |b| {
-                b.iter(|| {
-                    for (_, decision) in matcher.evaluate_outbound(Some(&sender), &[], chunks.next().unwrap()) {
-                        black_box(decision.action());
-                    }
-                });
-            });
+            group.bench_function(
+                BenchmarkId::new(format!("{recipients} recipients"), size),
+                |b| {
+                    b.iter(|| {
+                        for (_, decision) in
+                            matcher.evaluate_outbound(Some(&sender), &[], chunks.next().unwrap())
+                        {
+                            black_box(decision.action());
+                        }
+                    });
+                },
+            );
         }
     }
 }
@@ -110,7 +120,10 @@ fn compile(c: &mut Criterion) {
     let mut group = c.benchmark_group("compile");
     group.sample_size(10);
     for size in SIZES {
-        let (inbound, outbound) = (inbound_rules(&patterns(size)), outbound_rules(&patterns(size)));
+        let (inbound, outbound) = (
+            inbound_rules(&patterns(size)),
+            outbound_rules(&patterns(size)),
+        );
         group.throughput(Throughput::Elements(size as u64));
         for (name, rules) in [("inbound", inbound), ("outbound", outbound)] {
             group.bench_function(BenchmarkId::new(name, size), |b| {
@@ -158,10 +171,19 @@ fn inbound_rules(patterns: &[Pattern]) -> RuleSet {
         id: format!("rule-{n}"),
         name: String::new(),
         sender_patterns: patterns.to_vec(),
-        action: if n % 2 == 0 { InboundAction::Drop } else { InboundAction::NeverDeliverToJunk },
+        action: if n % 2 == 0 {
+            InboundAction::Drop
+        } else {
+            InboundAction::NeverDeliverToJunk
+        },
     };
     let inbound = patterns.chunks(250).enumerate().map(rule).collect();
-    Draft { inbound, outbound: Vec::new() }.check(&limits()).unwrap()
+    Draft {
+        inbound,
+        outbound: Vec::new(),
+    }
+    .check(&limits())
+    .unwrap()
 }
 
 /// The patterns as recipients, of everybody or of some senders.
@@ -169,16 +191,32 @@ fn outbound_rules(patterns: &[Pattern]) -> RuleSet {
     let rule = |(n, patterns): (usize, &[Pattern])| OutboundRule {
         id: format!("rule-{n}"),
         name: String::new(),
-        sender_patterns: vec![["*", "*example.com", "mail.example.com"][n % 3].parse().unwrap()],
+        sender_patterns: vec![
+            ["*", "*example.com", "mail.example.com"][n % 3]
+                .parse()
+                .unwrap(),
+        ],
         recipient_patterns: patterns.to_vec(),
-        action: if n % 2 == 0 { OutboundAction::Drop } else { OutboundAction::BounceToSender },
+        action: if n % 2 == 0 {
+            OutboundAction::Drop
+        } else {
+            OutboundAction::BounceToSender
+        },
     };
     let outbound = patterns.chunks(250).enumerate().map(rule).collect();
-    Draft { inbound: Vec::new(), outbound }.check(&limits()).unwrap()
+    Draft {
+        inbound: Vec::new(),
+        outbound,
+    }
+    .check(&limits())
+    .unwrap()
 }
 
 fn limits() -> Limits {
-    Limits { patterns_per_organization: RuleSet::MAX_PATTERNS, ..Limits::default() }
+    Limits {
+        patterns_per_organization: RuleSet::MAX_PATTERNS,
+        ..Limits::default()
+    }
 }
 
 /// One address for each pattern, at most 100,000, in random order.
@@ -196,15 +234,27 @@ fn hits(patterns: &[Pattern]) -> Vec<EmailAddress> {
 
 fn misses(size: usize) -> Vec<EmailAddress> {
     let mut numbers = numbers();
-    let address = |n: usize| format!("someone{n}@mail.elsewhere{n}.example.org").parse().unwrap();
+    let address = |n: usize| {
+        format!("someone{n}@mail.elsewhere{n}.example.org")
+            .parse()
+            .unwrap()
+    };
     (0..size.min(100_000)).map(|_| address(numbers())).collect()
 }
 
 /// Hits and misses in turn, at least 1,000.
 fn mixed(patterns: &[Pattern]) -> Vec<EmailAddress> {
-    let pairs = hits(patterns).into_iter().zip(misses(patterns.len())).flat_map(|(hit, miss)| [hit, miss]);
+    let pairs = hits(patterns)
+        .into_iter()
+        .zip(misses(patterns.len()))
+        .flat_map(|(hit, miss)| [hit, miss]);
     let pairs: Vec<_> = pairs.collect();
-    pairs.iter().cycle().take(pairs.len().max(1_000)).cloned().collect()
+    pairs
+        .iter()
+        .cycle()
+        .take(pairs.len().max(1_000))
+        .cloned()
+        .collect()
 }
 
 /// Pseudo-random numbers, the same in every run (SplitMix64).
