@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use wm_core::EmailAddress;
 
 use crate::config::Options;
+use crate::domain::{self, Domain};
 use crate::{check, deliver, serve};
 
 /// A mail server for one machine: SMTP in, IMAP out, everything in one data directory.
@@ -35,6 +36,9 @@ enum Command {
     Deliver(Deliver),
     /// Verify the data directory; changes nothing
     Check(Check),
+    /// The DNS records of a mail domain
+    #[command(subcommand)]
+    Domain(Domain),
 }
 
 /// Works on a running server or, when none runs, on the data directory itself.
@@ -83,6 +87,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         match command {
             Some(Command::Deliver(deliver)) => deliver::run(deliver, &options).await,
             Some(Command::Check(check)) => check::run(&check, &options).await,
+            Some(Command::Domain(command)) => domain::run(&command, &options).await,
             _ => serve::run(&options).await,
         }
     })

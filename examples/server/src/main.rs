@@ -2,7 +2,7 @@
 //!
 //! Each file has one subject: the command line ([`cli`]) and settings ([`config`]); what a first
 //! start makes ([`setup`], [`tls`]); what serving is made of ([`serve`], [`listen`], [`shutdown`],
-//! [`control`]); and the other subcommands ([`deliver`], [`check`]).
+//! [`control`]); and the other subcommands ([`deliver`], [`check`], [`domain`]).
 
 mod check;
 mod cli;
@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod data_dir;
 mod deliver;
+mod domain;
 mod imap;
 mod listen;
 mod messages;
