@@ -22,7 +22,7 @@ use crate::imap::{self, ImapService};
 use crate::listen::Listener;
 use crate::services::Services;
 use crate::setup::Setup;
-use crate::shutdown::{Shutdown, signalled};
+use crate::shutdown::{Shutdown, Signals};
 use crate::smtp::{self, SmtpService};
 use crate::source::{SystemClock, SystemRandom};
 use crate::tls::{self, Begin};
@@ -30,6 +30,8 @@ use crate::tls::{self, Begin};
 /// Serves until a signal ends it.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     raise_file_limit();
+    // Before anything says that the server is ready: from then on a signal ends it in good order.
+    let signals = Signals::listen().context("cannot wait for signals")?;
     tls::install_provider();
     let data_dir = DataDir::create(options.data_dir())?;
     let services = Arc::new(Services::open(&data_dir, options).await?);
@@ -59,7 +61,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     serving.spawn(control.run(services.clone(), shutdown));
     info!(data_dir = %data_dir.path().display(), "ready; ctrl-c or SIGTERM ends it");
 
-    let signal = signalled().await.context("cannot wait for signals")?;
+    let signal = signals.received().await;
     info!(signal, "shutting down");
     remove(&data_dir.endpoints())?;
     trigger.pull();
