@@ -1,4 +1,4 @@
-//! What every [`MailboxStore`] has to do. Use [`mailbox_store_contract!`](crate::mailbox_store_contract).
+//! What every [`MailboxStore`](crate::traits::MailboxStore) has to do. Use [`mailbox_store_contract!`](crate::mailbox_store_contract).
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
