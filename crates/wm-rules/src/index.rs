@@ -22,10 +22,18 @@ pub(crate) struct Index {
     nodes: Box<[Node]>,
     /// The rules of each node, best rank first, node after node; see [`Node::rules`].
     ranks: Box<[Rank]>,
-    star: Option<NodeId>,
+    star: Option<First>,
     has_addresses: bool,
     /// Bit n is set when there is a wildcard of n labels. A domain name has at most 127.
     wildcard_depths: u128,
+}
+
+/// The most specific pattern that matches an address.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct First {
+    pub(crate) id: NodeId,
+    /// That of the node, copied: with it an inbound decision need not wait for the node to come from memory.
+    pub(crate) best_with_star: Option<Rank>,
 }
 
 #[derive(Debug)]
@@ -75,8 +83,8 @@ struct Key {
     start: u32,
     len: u8,
     /// The node of the address, or of the domain without its subdomains.
-    exact: Option<NodeId>,
-    wildcard: Option<NodeId>,
+    exact: Option<First>,
+    wildcard: Option<First>,
 }
 
 impl Index {
@@ -96,7 +104,7 @@ impl Index {
     }
 
     /// The most specific pattern that matches the address.
-    pub(crate) fn most_specific(&self, address: &EmailAddress) -> Option<NodeId> {
+    pub(crate) fn most_specific(&self, address: &EmailAddress) -> Option<First> {
         let (local_part, domain) = (address.local_part().as_str(), address.domain().as_ascii());
         if self.has_addresses
             && let Some(key) = self.find(Text::Address(local_part, domain))
@@ -107,12 +115,16 @@ impl Index {
     }
 
     /// The first node and all that follow it, less and less specific.
-    pub(crate) fn chain(&self, first: Option<NodeId>) -> impl Iterator<Item = NodeId> {
-        std::iter::successors(first, |&id| self.node(id).next)
+    pub(crate) fn chain(&self, first: Option<First>) -> impl Iterator<Item = NodeId> {
+        std::iter::successors(first.map(|it| it.id), |&id| self.node(id).next)
     }
 
-    pub(crate) fn star(&self) -> Option<NodeId> {
+    pub(crate) fn star(&self) -> Option<First> {
         self.star
+    }
+
+    pub(crate) fn is_star(&self, id: NodeId) -> bool {
+        self.star.is_some_and(|star| star.id == id)
     }
 
     // Ids come from this index only, and all of them are in range.
@@ -132,17 +144,17 @@ impl Index {
     }
 
     /// The most specific pattern that matches every address of the domain that has no pattern of its own.
-    fn domain(&self, domain: &str) -> Option<NodeId> {
+    fn domain(&self, domain: &str) -> Option<First> {
         if let Some(key) = self.find(Text::Domain(domain))
-            && let Some(id) = key.exact.or(key.wildcard)
+            && let Some(first) = key.exact.or(key.wildcard)
         {
-            return Some(id);
+            return Some(first);
         }
         self.parent_wildcard(domain)
     }
 
     /// The longest wildcard above the domain, or the star.
-    fn parent_wildcard(&self, domain: &str) -> Option<NodeId> {
+    fn parent_wildcard(&self, domain: &str) -> Option<First> {
         if self.wildcard_depths == 0 {
             return self.star;
         }
@@ -151,10 +163,11 @@ impl Index {
         while let Some((_, parent)) = suffix.split_once('.') {
             if self.wildcard_depths & (1 << depth) != 0
                 && let Some(Key {
-                    wildcard: Some(id), ..
+                    wildcard: Some(first),
+                    ..
                 }) = self.find(Text::Domain(parent))
             {
-                return Some(*id);
+                return Some(*first);
             }
             suffix = parent;
             depth -= 1;
@@ -246,7 +259,7 @@ struct Builder {
     table: HashTable<Key>,
     text: String,
     nodes: Vec<Node>,
-    star: Option<NodeId>,
+    star: Option<First>,
     has_addresses: bool,
     wildcard_depths: u128,
     /// Which rule has which pattern, in the order of the rules.
@@ -255,9 +268,12 @@ struct Builder {
 
 impl Builder {
     fn add(&mut self, rank: Rank, pattern: &Pattern) {
-        let new = NodeId::new(self.nodes.len());
-        let id = *self.slot(pattern).get_or_insert(new);
-        if id == new {
+        let new = First {
+            id: NodeId::new(self.nodes.len()),
+            best_with_star: None,
+        };
+        let id = self.slot(pattern).get_or_insert(new).id;
+        if id == new.id {
             self.nodes.push(Node {
                 specificity: pattern.specificity(),
                 next: None,
@@ -269,7 +285,7 @@ impl Builder {
     }
 
     /// Where the node of the pattern is kept.
-    fn slot(&mut self, pattern: &Pattern) -> &mut Option<NodeId> {
+    fn slot(&mut self, pattern: &Pattern) -> &mut Option<First> {
         let Some(text) = Text::of(pattern) else {
             return &mut self.star;
         };
@@ -317,16 +333,7 @@ impl Builder {
         let mut nodes = self.nodes;
         index.link(&mut nodes);
         index.nodes = nodes.into();
-        for n in 0..index.nodes.len() {
-            let best = index
-                .rules(NodeId::new(n))
-                .iter()
-                .copied()
-                .find(|&rank| star(rank));
-            if let Some(node) = index.nodes.get_mut(n) {
-                node.best_with_star = best;
-            }
-        }
+        index.find_best(star);
         index
             .table
             .shrink_to_fit(|key| Text::parse(key.text(&index.text)).hash());
@@ -358,9 +365,9 @@ impl Builder {
 impl Index {
     /// Finds the successor of every node.
     fn link(&self, nodes: &mut [Node]) {
-        let mut set = |id: Option<NodeId>, next: Option<NodeId>| {
-            if let Some(node) = id.and_then(|id| nodes.get_mut(id.index())) {
-                node.next = next;
+        let mut set = |at: Option<First>, next: Option<First>| {
+            if let Some(node) = at.and_then(|at| nodes.get_mut(at.id.index())) {
+                node.next = next.map(|next| next.id);
             }
         };
         for key in &self.table {
@@ -372,6 +379,23 @@ impl Index {
                     set(key.exact, key.wildcard.or(parent));
                 }
             }
+        }
+    }
+
+    /// Finds the best rule of every node that `star` says matches everything on the other side.
+    fn find_best(&mut self, star: impl Fn(Rank) -> bool) {
+        for n in 0..self.nodes.len() {
+            let mut rules = self.rules(NodeId::new(n)).iter().copied();
+            let best = rules.find(|&rank| star(rank));
+            if let Some(node) = self.nodes.get_mut(n) {
+                node.best_with_star = best;
+            }
+        }
+        let keyed = self.table.iter_mut();
+        let firsts = keyed.flat_map(|key| [&mut key.exact, &mut key.wildcard]);
+        for first in firsts.chain([&mut self.star]).flatten() {
+            let node = self.nodes.get(first.id.index());
+            first.best_with_star = node.and_then(|node| node.best_with_star);
         }
     }
 }

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use wm_core::EmailAddress;
 
 use crate::decision::{Decision, Message};
-use crate::index::{Index, NodeId, Rank};
+use crate::index::{First, Index, NodeId, Rank};
 use crate::{
     Action, Header, InboundDecision, InboundRule, OutboundDecision, OutboundRule, Pattern,
     Precedence, Rule, RuleSet, Specificity,
@@ -81,13 +81,13 @@ impl Matcher {
     ) -> InboundDecision<'a> {
         let index = &self.inbound_senders;
         let found = match (sender, from) {
-            (None, []) => index.star().map(|id| (None, id)),
+            (None, []) => index.star().map(|first| (None, first)),
             _ => sender
                 .and_then(|sender| index.most_specific(sender))
-                .map(|id| (Some(Header::Sender), id))
-                .or_else(|| self.inbound_from(from).map(|id| (Some(Header::From), id))),
+                .map(|first| (Some(Header::Sender), first))
+                .or_else(|| Some((Some(Header::From), self.inbound_from(from)?))),
         };
-        let rank = found.and_then(|(_, id)| index.node(id).best_with_star);
+        let rank = found.and_then(|(_, first)| first.best_with_star);
         let header = found.and_then(|(header, _)| header);
         Decision::new(
             &self.inbound,
@@ -160,14 +160,18 @@ impl Matcher {
     }
 
     /// Of several From addresses the one with the most specific match counts.
-    fn inbound_from(&self, from: &[EmailAddress]) -> Option<NodeId> {
+    fn inbound_from(&self, from: &[EmailAddress]) -> Option<First> {
         let index = &self.inbound_senders;
-        from.iter()
-            .filter_map(|address| index.most_specific(address))
-            .min_by_key(|&id| {
-                let node = index.node(id);
-                (Reverse(node.specificity), node.best_with_star)
-            })
+        if let [only] = from {
+            return index.most_specific(only);
+        }
+        let matching = from
+            .iter()
+            .filter_map(|address| index.most_specific(address));
+        matching.min_by_key(|first| {
+            let specificity = index.node(first.id).specificity;
+            (Reverse(specificity), first.best_with_star)
+        })
     }
 
     /// The best ranked of the rules that no other rule beats in specificity, among those that have a sender pattern in
@@ -176,7 +180,7 @@ impl Matcher {
     /// A pair of a sender and a recipient pattern that some rule has is beaten when another such pair is at least as
     /// specific in both and more so in one. A rule that is in an unbeaten pair has its best pattern on either side there.
     /// So it is enough to find the unbeaten pairs and the best ranked rule of each.
-    fn outbound_rank(&self, rows: &Rows, recipient: Option<NodeId>) -> Option<Rank> {
+    fn outbound_rank(&self, rows: &Rows, recipient: Option<First>) -> Option<Rank> {
         let (senders, recipients) = (&self.outbound_senders, &self.outbound_recipients);
         let mut best: Option<Rank> = None;
         // The most specific recipient pattern of the pairs seen so far, whose sender patterns are the more specific ones:
@@ -207,10 +211,10 @@ impl Matcher {
     /// The best ranked rule that has both patterns.
     fn best_of_pair(&self, sender: NodeId, recipient: NodeId) -> Option<Rank> {
         let (senders, recipients) = (&self.outbound_senders, &self.outbound_recipients);
-        if senders.star() == Some(sender) {
+        if senders.is_star(sender) {
             return recipients.node(recipient).best_with_star;
         }
-        if recipients.star() == Some(recipient) {
+        if recipients.is_star(recipient) {
             return senders.node(sender).best_with_star;
         }
         first_common(senders.rules(sender), recipients.rules(recipient))
@@ -268,7 +272,7 @@ impl Rows {
         rows
     }
 
-    fn of_chain(index: &Index, first: Option<NodeId>) -> Self {
+    fn of_chain(index: &Index, first: Option<First>) -> Self {
         Self(index.chain(first).collect())
     }
 
