@@ -47,6 +47,9 @@ pub struct Limits {
     pub push_subscriptions: usize,
     /// How long a disabled mailbox is kept (USR-3): 30 days.
     pub mailbox_retention: Duration,
+    /// How long mailboxes remember events and what left a folder; whoever comes back later synchronises
+    /// afresh. The reference system names no limit.
+    pub change_history: Duration,
     /// Octets that whole-message analysis may hold at one time: 128 MiB.
     pub analysis_memory: u64,
     /// Groups a nested expansion descends into, one inside the other (GRP-2).
@@ -83,6 +86,7 @@ impl Default for Limits {
             patterns_per_organization: 1_000,
             push_subscriptions: 3,
             mailbox_retention: DAY * 30,
+            change_history: DAY * 30,
             analysis_memory: 128 << 20,
             group_depth: 50,
             group_members: 10_000,

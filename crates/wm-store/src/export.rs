@@ -10,7 +10,7 @@
 //!
 //! What is damaged is left out and listed; it never ends an export.
 
-mod files;
+pub(crate) mod files;
 
 use crate::{
     Finding, Store,
@@ -23,7 +23,7 @@ use crate::{
 };
 use files::{MailboxFiles, file_name};
 use futures::TryStreamExt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
@@ -42,6 +42,68 @@ pub enum ExportFormat {
     Maildir,
     /// A file for each folder, lines that begin with `From ` quoted as mboxrd has it.
     Mbox,
+}
+
+/// What is exported, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExportOptions {
+    /// How messages are put into files.
+    pub format: ExportFormat,
+    /// Whose mail.
+    pub selection: Selection,
+}
+
+/// Whose mail is exported.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Selection {
+    /// Everybody's.
+    #[default]
+    All,
+    /// One organization's.
+    Organization(OrganizationId),
+    /// That of these mailboxes.
+    Mailboxes(BTreeSet<MailboxRef>),
+}
+
+impl ExportOptions {
+    /// The same, of a selection.
+    #[must_use]
+    pub fn of(mut self, selection: Selection) -> Self {
+        self.selection = selection;
+        self
+    }
+}
+
+impl From<ExportFormat> for ExportOptions {
+    /// Of everybody's mail.
+    fn from(format: ExportFormat) -> Self {
+        Self {
+            format,
+            selection: Selection::All,
+        }
+    }
+}
+
+impl Selection {
+    fn has(&self, mailbox: MailboxRef) -> bool {
+        match self {
+            Self::All => true,
+            Self::Organization(id) => *id == mailbox.organization,
+            Self::Mailboxes(mailboxes) => mailboxes.contains(&mailbox),
+        }
+    }
+
+    fn has_some_of(&self, organization: OrganizationId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Organization(id) => *id == organization,
+            Self::Mailboxes(mailboxes) => mailboxes
+                .iter()
+                .any(|mailbox| mailbox.organization == organization),
+        }
+    }
 }
 
 /// What an export came to.
@@ -79,8 +141,8 @@ pub enum ExportError {
 }
 
 impl Store {
-    /// Writes everything that can be read to the directory at `into`, which is made or empty.
-    /// `progress` is told how many items are done, of how many. Files are written by the thread that
+    /// Writes everything that can be read, of what `options` (or an [`ExportFormat`] alone) name, to
+    /// the directory at `into`, which is made or empty. `progress` is told how many items are done, of how many. Files are written by the thread that
     /// polls: do not call it where that may not wait.
     ///
     /// # Errors
@@ -88,15 +150,17 @@ impl Store {
     pub async fn export(
         &self,
         into: impl AsRef<Path>,
-        format: ExportFormat,
+        options: impl Into<ExportOptions>,
         progress: impl Fn(u64, u64) + Send + Sync,
     ) -> Result<ExportReport, ExportError> {
         let into = into.as_ref();
+        let ExportOptions { format, selection } = options.into();
         make_empty(into)?;
         let mut export = Export {
             store: self,
             into,
             format,
+            selection,
             progress: &progress,
             report: ExportReport::default(),
             done: 0,
@@ -109,7 +173,10 @@ impl Store {
     }
 
     /// The mailboxes of an organization that hold something.
-    async fn mailboxes(&self, organization: OrganizationId) -> Result<Vec<MailboxId>, StoreError> {
+    pub(crate) async fn mailboxes(
+        &self,
+        organization: OrganizationId,
+    ) -> Result<Vec<MailboxId>, StoreError> {
         let find = move |now: &dyn Snapshot| {
             let mut found = Vec::new();
             let mut rest = KeyRange::prefix(Space::Mailboxes.prefix(organization));
@@ -133,6 +200,7 @@ struct Export<'a> {
     store: &'a Store,
     into: &'a Path,
     format: ExportFormat,
+    selection: Selection,
     progress: &'a (dyn Fn(u64, u64) + Send + Sync),
     report: ExportReport,
     done: u64,
@@ -156,7 +224,9 @@ impl Export<'_> {
             .await
             .map_err(StoreError::from)?;
         let mut mailboxes = Vec::new();
-        for owner in owners.into_iter().filter(|owner| *owner != INSTALLATION) {
+        let wanted =
+            |owner: &OrganizationId| *owner != INSTALLATION && self.selection.has_some_of(*owner);
+        for owner in owners.into_iter().filter(wanted).collect::<Vec<_>>() {
             if let Err(fault) = self.store.core.known_keys(owner).await {
                 self.report.damaged.push(Finding {
                     organization: Some(owner),
@@ -176,7 +246,9 @@ impl Export<'_> {
                     organization: owner,
                     mailbox,
                 };
-                mailboxes.push((of, root.join(name)));
+                if self.selection.has(of) {
+                    mailboxes.push((of, root.join(name)));
+                }
             }
         }
         let mut found = Vec::new();
@@ -300,8 +372,8 @@ impl Export<'_> {
         id: ItemId,
         files: &mut MailboxFiles,
     ) -> Result<(), ExportError> {
-        let item = match self.store.item(mailbox, id).await {
-            Ok(item) if item.folder == folder.id && item.uid == uid => item,
+        let (item, prefix) = match self.store.item_with_prefix(mailbox, id).await {
+            Ok(found) if found.0.folder == folder.id && found.0.uid == uid => found,
             // It has moved on since the folder was listed.
             Ok(_) | Err(StoreError::NoSuchItem(_)) => return Ok(()),
             Err(error) => return self.damaged(mailbox, Some(id), error),
@@ -324,7 +396,7 @@ impl Export<'_> {
         let place = writing.finish()?;
         self.report.items += 1;
         self.report.octets += item.size;
-        files.list(&Line::of(item, place))
+        files.list(&Line::of(item, prefix, place))
     }
 
     /// Lists what is damaged; any other error ends the export.
@@ -352,20 +424,24 @@ impl Export<'_> {
 }
 
 /// A line of `items.jsonl`.
-#[derive(Serialize)]
-struct Line {
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Line {
     #[serde(flatten)]
-    place: files::Place,
-    item: Item,
+    pub(crate) place: files::Place,
+    /// Octets at the beginning of the content that only this recipient's copy has.
+    #[serde(default)]
+    pub(crate) prefix: u64,
+    pub(crate) item: Item,
     /// JSON has no keys but text, so they are pairs here.
-    properties: Vec<(PropertyName, PropertyValue)>,
+    pub(crate) properties: Vec<(PropertyName, PropertyValue)>,
 }
 
 impl Line {
-    fn of(mut item: Item, place: files::Place) -> Self {
+    fn of(mut item: Item, prefix: u64, place: files::Place) -> Self {
         let properties = std::mem::take(&mut item.properties).into_iter().collect();
         Self {
             place,
+            prefix,
             item,
             properties,
         }

@@ -73,6 +73,8 @@ pub mod directory;
 pub mod engine;
 pub mod export;
 mod fault;
+pub mod import;
+mod jobs;
 mod journal;
 mod keyspace;
 mod mailbox;

@@ -21,6 +21,7 @@ use crate::{
     seal::{KeySet, OVERHEAD},
     segment::{self, StoredBody},
     spool,
+    store::version_of,
 };
 use bytes::Bytes;
 use std::{
@@ -104,7 +105,10 @@ pub async fn in_directory(
         // Held while it is read, so that no server opens it; one that cannot be opened is no help.
         let damaged = match places.engine.exists() {
             true => match open(places.engine.clone()) {
-                Ok(engine) => Some(engine),
+                Ok(engine) => match version_of(&*engine) {
+                    Err(error @ OpenError::NewerVersion { .. }) => return Err(error.into()),
+                    _ => Some(engine),
+                },
                 Err(error @ (EngineError::InUse { .. } | EngineError::NewerFormat { .. })) => {
                     return Err(error.into());
                 }

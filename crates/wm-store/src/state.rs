@@ -180,6 +180,35 @@ impl ProtocolState for Store {
     }
 }
 
+impl Store {
+    /// Drops all protocol state of a mailbox, in steps.
+    pub(crate) async fn forget_states(&self, mailbox: MailboxRef) -> Result<(), StateError> {
+        let Some(keys) = self.core.known_keys(mailbox.organization).await? else {
+            return Ok(());
+        };
+        let mut all = Space::State.prefix(mailbox.organization);
+        all.extend(mailbox.mailbox.as_u128().to_be_bytes());
+        loop {
+            let (range, keys) = (KeyRange::prefix(all.clone()), keys.clone());
+            let forget = move |transaction: &mut Transaction<'_>| {
+                let some = transaction.scan(range, Direction::Forward).take(STEP);
+                let some = some.collect::<Result<Vec<_>, _>>()?;
+                for (key, value) in &some {
+                    // Of one that cannot be read the expiry stays, and passes.
+                    if let Ok(stored) = keys.open_record::<Stored>(key, value) {
+                        transaction.delete(expiry_key(stored.expires, key));
+                    }
+                    transaction.delete(key.clone());
+                }
+                Ok::<_, StateError>(some.len() < STEP)
+            };
+            if self.core.commit(forget).await? {
+                return Ok(());
+            }
+        }
+    }
+}
+
 fn stored(state: &dyn Snapshot, keys: &KeySet, key: &[u8]) -> Result<Option<Stored>, StateError> {
     let value = state.get(key)?;
     Ok(value

@@ -335,17 +335,30 @@ impl Core {
     }
 }
 
+/// Refuses an engine that a newer version has written to, and notes the version in a new one.
 fn check_version(engine: &dyn Engine) -> Result<(), OpenError> {
-    let key = Space::Version.prefix(INSTALLATION);
-    let Some(found) = engine.snapshot()?.get(&key)? else {
+    if version_of(engine)?.is_none() {
+        let key = Space::Version.prefix(INSTALLATION);
         let mut batch = Batch::new();
         batch
             .require_absent(key.clone())
             .put(key, VERSION.to_be_bytes().to_vec());
-        return Ok(engine.commit(batch)?);
+        engine.commit(batch)?;
+    }
+    Ok(())
+}
+
+/// The version that an engine's content has; none in an engine that is new.
+///
+/// # Errors
+/// [`OpenError::NewerVersion`], or what keeps it from being read.
+pub(crate) fn version_of(engine: &dyn Engine) -> Result<Option<u32>, OpenError> {
+    let key = Space::Version.prefix(INSTALLATION);
+    let Some(found) = engine.snapshot()?.get(&key)? else {
+        return Ok(None);
     };
     match found.as_ref().try_into().map(u32::from_be_bytes) {
-        Ok(found) if found <= VERSION => Ok(()),
+        Ok(found) if found <= VERSION => Ok(Some(found)),
         Ok(found) => Err(OpenError::NewerVersion {
             found,
             supported: VERSION,

@@ -300,7 +300,8 @@ pub enum DirectoryChange {
     Enable(EntityId, EmailAddress),
     /// Disables an entity; its addresses are free again.
     Disable(EntityId, Timestamp),
-    /// Deletes an entity; refused while it is enabled. Memberships and grants go with it.
+    /// Deletes an entity; refused while it is enabled. Memberships and grants go with it. Its mailbox is
+    /// kept as a disabled one's is, and is then only for an entity made with the same id (USR-3).
     Delete(EntityId),
     /// Adds an alias.
     AddAlias(EntityId, EmailAddress),

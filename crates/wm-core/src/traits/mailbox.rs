@@ -70,7 +70,8 @@ pub trait MailboxStore: Send + Sync {
     /// no page is a state before the horizon.
     ///
     /// # Errors
-    /// [`StoreError::StateTooOld`] when `since` lies before the mailbox's horizon and is not zero.
+    /// [`StoreError::StateTooOld`] when `since` lies before the mailbox's horizon and is not zero. A store
+    /// may answer nevertheless when nothing has happened in the folder since.
     async fn changes(
         &self,
         mailbox: MailboxRef,

@@ -13,6 +13,7 @@ mod lookup;
 mod password;
 mod plan;
 mod record;
+mod retention;
 mod roll;
 
 pub use password::{PasswordCost, PasswordPolicy};

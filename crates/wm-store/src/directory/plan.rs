@@ -5,14 +5,14 @@ use super::{
     DirectoryOptions,
     installation::Installation,
     record::{
-        Edit, EntityRecord, Grants, GroupRecord, Record, RecordId, ResourceRecord, UserRecord,
-        device_id,
+        Edit, EntityRecord, Grants, GroupRecord, Record, RecordId, ResourceRecord, Retained,
+        UserRecord, device_id,
     },
     roll::{Roll, folded, too_many},
 };
 use std::collections::BTreeSet;
 use wm_core::{
-    DomainName, EmailAddress, GroupId, Limits, ResourceId, Timestamp, UserId,
+    DomainName, EmailAddress, GroupId, Limits, MailboxId, ResourceId, Timestamp, UserId,
     model::{
         BookingOptions, Contact, DirectoryKind, EntityId, EntityState, Grant, Group, MailDomain,
         Organization, OrganizationState, Resource, User,
@@ -213,16 +213,14 @@ impl Planner<'_> {
             names: new.names,
             contact: Contact::default(),
             role: new.role,
-            state: NEW,
+            state: self.returning(new.id.into()),
             primary: None,
             aliases: Vec::new(),
             quota: None,
             created: new.at,
         };
-        Ok(vec![put(EntityRecord::User(Box::new(UserRecord {
-            user,
-            password,
-        })))])
+        let record = EntityRecord::User(Box::new(UserRecord { user, password }));
+        Ok(self.created(record))
     }
 
     fn update_user(&self, id: UserId, update: UserUpdate) -> Edits {
@@ -274,7 +272,7 @@ impl Planner<'_> {
             name: new.name,
             description: new.description,
             kind: new.kind,
-            state: NEW,
+            state: self.returning(new.id.into()),
             primary: None,
             aliases: Vec::new(),
             booking: BookingOptions::default(),
@@ -284,7 +282,26 @@ impl Planner<'_> {
             resource,
             delegates: BTreeSet::new(),
         };
-        Ok(vec![put(EntityRecord::Resource(record))])
+        Ok(self.created(EntityRecord::Resource(record)))
+    }
+
+    /// The state of somebody new: with the time of its being disabled if the mailbox is still kept of the
+    /// one who had this very id (USR-3).
+    fn returning(&self, mailbox: MailboxId) -> EntityState {
+        let kept = self.roll.retained().find(|(kept, _)| *kept == mailbox);
+        EntityState::Disabled {
+            since: kept.map(|(_, since)| since),
+        }
+    }
+
+    fn created(&self, entity: EntityRecord) -> Vec<Edit> {
+        let mailbox = entity.id().mailbox();
+        let kept = self
+            .roll
+            .retained()
+            .find(|(kept, _)| Some(*kept) == mailbox);
+        let kept = kept.map(|(mailbox, _)| Edit::Remove(RecordId::Retained(mailbox)));
+        [put(entity)].into_iter().chain(kept).collect()
     }
 
     fn enable(&self, id: EntityId, address: EmailAddress) -> Edits {
@@ -318,6 +335,12 @@ impl Planner<'_> {
             return Err(wrong_state("it is enabled; disable it first"));
         }
         let mut edits = vec![Edit::Remove(RecordId::Entity(id))];
+        // Its mailbox stays for its time, for nobody but who gets the same id again.
+        if let EntityState::Disabled { since: Some(since) } = self.entity(id)?.mail().0
+            && let Some(mailbox) = id.mailbox()
+        {
+            edits.push(Edit::Put(Record::Retained(Retained { mailbox, since })));
+        }
         for group in self
             .roll
             .groups_of(id)

@@ -11,6 +11,7 @@
 //! | `u`, `g`, `r` id (16) | [`UserRecord`], [`GroupRecord`], [`ResourceRecord`] |
 //! | `p` `u`, `g` or `r`, id (16) | [`Grants`] on an entity |
 //! | `d` user (16) hash of the id (32) | [`Device`] |
+//! | `x` mailbox (16) | [`Retained`] |
 //! | `c` hash of kind and name (32) | [`Document`] |
 //! | `v` | the number of changes, 8 bytes in the clear |
 
@@ -23,7 +24,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use wm_core::{
-    DomainName, EmailAddress, OrganizationId, UserId,
+    DomainName, EmailAddress, MailboxId, OrganizationId, Timestamp, UserId,
     model::{
         Device, EntityId, EntityState, Grant, Group, MailDomain, Organization, Resource, User,
     },
@@ -45,6 +46,7 @@ pub(super) enum Record {
     Grants(Grants),
     Device(Device),
     Document(Document),
+    Retained(Retained),
 }
 
 /// Names a record.
@@ -57,6 +59,7 @@ pub(super) enum RecordId {
     /// With the device's id as [`device_id`] spells it.
     Device(UserId, String),
     Document(ConfigKey),
+    Retained(MailboxId),
 }
 
 /// Anything that can have an address.
@@ -94,6 +97,14 @@ pub(super) struct Grants {
     pub(super) grants: Vec<Grant>,
 }
 
+/// A mailbox that is kept for a while, of somebody who was deleted after having been disabled (USR-3).
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Retained {
+    pub(super) mailbox: MailboxId,
+    /// When its owner was disabled.
+    pub(super) since: Timestamp,
+}
+
 /// A document of the configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Document {
@@ -123,6 +134,9 @@ impl Sealed for Grants {
 impl Sealed for Device {
     const NAME: &'static str = "device";
 }
+impl Sealed for Retained {
+    const NAME: &'static str = "retained mailbox";
+}
 impl Sealed for Document {
     const NAME: &'static str = "configuration";
 }
@@ -145,6 +159,7 @@ impl Record {
             Self::Grants(grants) => RecordId::Grants(grants.on),
             Self::Device(device) => RecordId::Device(device.user, device_id(&device.id)),
             Self::Document(document) => RecordId::Document(document.key.clone()),
+            Self::Retained(retained) => RecordId::Retained(retained.mailbox),
         }
     }
 
@@ -159,6 +174,7 @@ impl Record {
             Self::Grants(record) => keys.seal_record(key, record),
             Self::Device(record) => keys.seal_record(key, record),
             Self::Document(record) => keys.seal_record(key, record),
+            Self::Retained(record) => keys.seal_record(key, record),
         }
     }
 
@@ -174,6 +190,7 @@ impl Record {
             Some(b'r') => Self::Entity(EntityRecord::Resource(keys.open_record(key, sealed)?)),
             Some(b'p') => Self::Grants(keys.open_record(key, sealed)?),
             Some(b'd') => Self::Device(keys.open_record(key, sealed)?),
+            Some(b'x') => Self::Retained(keys.open_record(key, sealed)?),
             Some(b'c') => Self::Document(keys.open_record(key, sealed)?),
             _ => {
                 return Err(Fault::Record {
@@ -216,6 +233,10 @@ impl RecordId {
                 key.push(b'd');
                 key.extend(user.as_u128().to_be_bytes());
                 key.extend(hash(keys, &[id.as_bytes()]));
+            }
+            Self::Retained(mailbox) => {
+                key.push(b'x');
+                key.extend(mailbox.as_u128().to_be_bytes());
             }
             Self::Document(ConfigKey { kind, name }) => {
                 key.push(b'c');

@@ -1,10 +1,10 @@
 use super::record::{
-    Document, Edit, EntityRecord, Grants, GroupRecord, Record, RecordId, ResourceRecord,
+    Document, Edit, EntityRecord, Grants, GroupRecord, Record, RecordId, ResourceRecord, Retained,
     UserRecord, device_id,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use wm_core::{
-    EmailAddress, GroupId, Limits, ResourceId, UserId,
+    EmailAddress, GroupId, Limits, MailboxId, ResourceId, Timestamp, UserId,
     model::{
         Device, EntityId, GalEntry, Grant, Group, MailboxRights, Names, Resource, User, UserRole,
     },
@@ -21,6 +21,8 @@ pub(super) struct Roll {
     grants: BTreeMap<EntityId, Vec<Grant>>,
     devices: BTreeMap<(UserId, String), Device>,
     documents: BTreeMap<ConfigKey, Document>,
+    /// Mailboxes of who was deleted, and since when they are kept.
+    retained: BTreeMap<MailboxId, Timestamp>,
 
     addresses: HashMap<EmailAddress, EntityId>,
     /// Users by name, as [`folded`].
@@ -63,6 +65,12 @@ impl Roll {
             }
             Edit::Remove(RecordId::Document(key)) => {
                 self.documents.remove(&key);
+            }
+            Edit::Put(Record::Retained(Retained { mailbox, since })) => {
+                self.retained.insert(mailbox, since);
+            }
+            Edit::Remove(RecordId::Retained(mailbox)) => {
+                self.retained.remove(&mailbox);
             }
             Edit::Put(Record::Organization(_) | Record::Domain(_))
             | Edit::Remove(RecordId::Organization(_) | RecordId::Domain(_)) => {}
@@ -245,6 +253,13 @@ impl Roll {
         self.documents.get(key)
     }
 
+    /// The mailboxes that are kept for nobody, and since when.
+    pub(super) fn retained(&self) -> impl Iterator<Item = (MailboxId, Timestamp)> {
+        self.retained
+            .iter()
+            .map(|(mailbox, since)| (*mailbox, *since))
+    }
+
     pub(super) fn documents(&self) -> impl Iterator<Item = &Document> {
         self.documents.values()
     }
@@ -356,7 +371,7 @@ fn gal_entry(entity: &EntityRecord) -> Option<GalEntry> {
 mod tests {
     use super::*;
     use proptest::{collection::vec, prelude::*};
-    use wm_core::{OrganizationId, Timestamp, model::EntityState};
+    use wm_core::{OrganizationId, model::EntityState};
 
     fn group(id: u128, members: impl IntoIterator<Item = EntityId>) -> Edit {
         let group = Group {

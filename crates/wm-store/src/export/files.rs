@@ -1,7 +1,7 @@
 //! The files of one exported mailbox.
 
 use super::{ExportError, ExportFormat, io_error, write_json};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
@@ -10,18 +10,49 @@ use std::{
     path::{Path, PathBuf},
 };
 use wm_core::{
-    FolderId, MailboxRef,
-    model::{Flags, Folder, FolderRole, Item},
+    FolderId, MailboxId, MailboxRef, OrganizationId,
+    model::{Flags, Folder, FolderClass, FolderPermission, FolderRole, Item},
 };
 
 /// Where the content of an item is.
-#[derive(Debug, Serialize)]
-pub(super) struct Place {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
     /// The file, from the mailbox's directory.
-    file: PathBuf,
+    pub(crate) file: PathBuf,
     /// In an mbox, where its `From ` line begins.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offset: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) offset: Option<u64>,
+}
+
+/// The content of `mailbox.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct About {
+    organization: OrganizationId,
+    mailbox: MailboxId,
+    /// Parents before children.
+    pub(crate) folders: Vec<FolderEntry>,
+}
+
+/// A folder in `mailbox.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FolderEntry {
+    path: PathBuf,
+    pub(crate) id: FolderId,
+    pub(crate) parent: Option<FolderId>,
+    pub(crate) name: String,
+    pub(crate) role: Option<FolderRole>,
+    pub(crate) class: FolderClass,
+    total: u64,
+    unread: u64,
+    pub(crate) subscribed: bool,
+    pub(crate) permissions: Vec<FolderPermission>,
+}
+
+impl FolderEntry {
+    /// Items it had.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
 }
 
 /// The directory of a mailbox that is being exported.
@@ -151,38 +182,23 @@ impl MailboxFiles {
         self.end_mbox()?;
         let flushed = self.items.flush();
         flushed.map_err(|source| io_error(&self.root.join("items.jsonl"), source))?;
-        #[derive(Serialize)]
-        struct Entry<'a> {
-            path: &'a Path,
-            id: FolderId,
-            parent: Option<FolderId>,
-            name: &'a str,
-            role: Option<FolderRole>,
-            total: u64,
-            unread: u64,
-            subscribed: bool,
-        }
-        let entries: Vec<_> = folders
-            .iter()
-            .map(|folder| Entry {
-                path: self
-                    .places
-                    .get(&folder.id)
-                    .map_or(Path::new(""), |path| path),
-                id: folder.id,
-                parent: folder.parent,
-                name: &folder.name,
-                role: folder.role,
-                total: folder.total,
-                unread: folder.unread,
-                subscribed: folder.subscribed,
-            })
-            .collect();
-        let all = serde_json::json!({
-            "organization": mailbox.organization,
-            "mailbox": mailbox.mailbox,
-            "folders": entries,
+        let entries = folders.iter().map(|folder| FolderEntry {
+            path: self.places.get(&folder.id).cloned().unwrap_or_default(),
+            id: folder.id,
+            parent: folder.parent,
+            name: folder.name.clone(),
+            role: folder.role,
+            class: folder.class.clone(),
+            total: folder.total,
+            unread: folder.unread,
+            subscribed: folder.subscribed,
+            permissions: folder.permissions.clone(),
         });
+        let all = About {
+            organization: mailbox.organization,
+            mailbox: mailbox.mailbox,
+            folders: entries.collect(),
+        };
         write_json(&self.root.join("mailbox.json"), &all)
     }
 

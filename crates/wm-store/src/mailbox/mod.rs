@@ -11,6 +11,7 @@ mod search;
 mod view;
 
 pub(crate) use editor::{Editor, Means};
+pub(crate) use purge::purges_of;
 pub(crate) use rebuild::{Sink, rebuild};
 pub(crate) use view::{inspect, is_primary, of_key};
 
@@ -223,6 +224,40 @@ impl Store {
         folder: FolderId,
     ) -> Result<Vec<(Uid, ItemId)>, StoreError> {
         self.view(mailbox, move |view| view.uids_listed(folder))
+            .await
+    }
+
+    /// An item, and how many octets there are in front of its body.
+    pub(crate) async fn item_with_prefix(
+        &self,
+        mailbox: MailboxRef,
+        item: ItemId,
+    ) -> Result<(Item, u64), StoreError> {
+        self.view(mailbox, move |view| {
+            let record = view.item(item)?;
+            let prefix = record.prefix.len() as u64;
+            Ok((record.into_item(item), prefix))
+        })
+        .await
+    }
+
+    /// Takes a mailbox away, if it is there; its items go in steps afterwards.
+    pub(crate) async fn retire(&self, mailbox: MailboxRef) -> Result<(), StoreError> {
+        match self.edit_existing(mailbox, |editor| editor.remove()).await {
+            Err(StoreError::NoSuchMailbox(_)) => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Of the oldest `limit` commits that the event log has, the last from before a time; and whether
+    /// there may be later ones from before it.
+    pub(crate) async fn last_commit_before(
+        &self,
+        mailbox: MailboxRef,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<(Option<ModSeq>, bool), StoreError> {
+        self.view(mailbox, move |view| view.last_commit_before(before, limit))
             .await
     }
 

@@ -9,9 +9,11 @@ use super::{
 use crate::{
     commit::Transaction,
     engine::{Direction, KeyRange, Snapshot},
+    fault::Fault,
     store::Store,
 };
-use wm_core::{FolderId, MailboxRef, ModSeq, Timestamp, traits::StoreError};
+use bytes::Bytes;
+use wm_core::{FolderId, MailboxRef, ModSeq, OrganizationId, Timestamp, traits::StoreError};
 
 /// Index entries deleted in one commit, at most.
 const STEP: usize = 256;
@@ -28,7 +30,7 @@ impl Store {
     }
 
     /// Deletes what is left of the gone parts of a mailbox.
-    pub(super) async fn purge_mailbox(&self, mailbox: MailboxRef) -> Result<(), StoreError> {
+    pub(crate) async fn purge_mailbox(&self, mailbox: MailboxRef) -> Result<(), StoreError> {
         self.purge(Purge::of(mailbox)).await
     }
 
@@ -54,6 +56,20 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The entries of what is being deleted in steps in an organization.
+pub(crate) fn purges_of(
+    now: &dyn Snapshot,
+    organization: OrganizationId,
+) -> Result<Vec<Bytes>, Fault> {
+    let of = |key: &Bytes| {
+        Purge::parse(key).is_some_and(|purge| purge.mailbox.organization == organization)
+    };
+    now.scan(Purge::all(), Direction::Forward)
+        .map(|entry| Ok(entry?.0))
+        .filter(|key| key.as_ref().map_or(true, of))
+        .collect()
 }
 
 /// Deletes some of it; answers whether that was all.

@@ -265,8 +265,12 @@ impl<'a> View<'a> {
         since: ModSeq,
         limit: usize,
     ) -> Result<Changes, StoreError> {
-        let mailbox = self.known_state(since)?;
         self.require_folder(folder)?;
+        // A client that has seen the folder's last change has missed nothing, whatever is forgotten.
+        let mailbox = match self.counts(folder)?.highest_modseq <= since {
+            true => self.mailbox()?,
+            false => self.known_state(since)?,
+        };
         let items = self.at.changed_after(folder, since);
         // To a client that starts afresh nothing is gone.
         let gone = match since {
@@ -358,6 +362,30 @@ impl<'a> View<'a> {
             }
         }
         Ok(events)
+    }
+
+    /// Of the oldest `limit` commits that the event log has, the last from before a time; and whether
+    /// there may be later ones from before it.
+    pub(super) fn last_commit_before(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<(Option<ModSeq>, bool), StoreError> {
+        let horizon = self.mailbox()?.horizon;
+        let (mut last, mut seen) = (None, 0);
+        let log = self.at.events_from(horizon.next());
+        for entry in self.state.scan(log, Direction::Forward).take(limit) {
+            let (key, sealed) = entry?;
+            seen += 1;
+            // One that cannot be read goes with the next that can.
+            if let Ok(CommitRecord { at, .. }) = self.keys.open_record(&key, &sealed) {
+                if at >= before {
+                    return Ok((last, false));
+                }
+                last = Tail(&key).modseq();
+            }
+        }
+        Ok((last, seen == limit))
     }
 
     /// At most `limit` keys of a range.

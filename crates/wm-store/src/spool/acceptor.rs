@@ -198,7 +198,8 @@ impl Acceptor {
     }
 }
 
-fn day(at: Timestamp) -> u32 {
+/// Days since 1970-01-01 UTC.
+pub(super) fn day(at: Timestamp) -> u32 {
     u32::try_from(at.as_seconds().div_euclid(24 * 60 * 60)).unwrap_or_default()
 }
 

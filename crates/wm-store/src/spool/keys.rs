@@ -61,6 +61,16 @@ pub(super) fn counters_before(scope: CounterScope, day: u32) -> KeyRange {
     KeyRange::new(counted(scope), counter(scope, day))
 }
 
+/// All counters, of any day.
+pub(super) fn counters() -> KeyRange {
+    KeyRange::prefix(key(INSTALLATION, b'c', &[]))
+}
+
+/// The day at the end of a key of [`counter`].
+pub(super) fn day_of_counter(key: &[u8]) -> u32 {
+    key.last_chunk().map_or(0, |day| u32::from_be_bytes(*day))
+}
+
 fn counted(scope: CounterScope) -> Vec<u8> {
     match scope {
         CounterScope::Account(account) => {

@@ -1,6 +1,7 @@
 //! The spool: [`Spool`] over the engine, the segments and the committer.
 
 mod acceptor;
+mod forget;
 mod keys;
 mod records;
 
@@ -12,6 +13,8 @@ use crate::{
     segment,
     store::Store,
 };
+pub(crate) use forget::due_of;
+
 use acceptor::Acceptor;
 use async_trait::async_trait;
 use keys::Due;
