@@ -12,6 +12,9 @@ use wm_core::EmailAddress;
 
 use crate::config::Options;
 use crate::domain::{self, Domain};
+use crate::export::{self, Export};
+use crate::import::{self, Import};
+use crate::repair::{self, Repair};
 use crate::{check, deliver, serve};
 
 /// A mail server for one machine: SMTP in, IMAP out, everything in one data directory.
@@ -36,6 +39,12 @@ enum Command {
     Deliver(Deliver),
     /// Verify the data directory; changes nothing
     Check(Check),
+    /// Write mail to files: Maildirs or mbox files, with everything else as JSON
+    Export(Export),
+    /// Put mail that was exported to Maildirs back
+    Import(Import),
+    /// Make the store whole again when its engine is damaged
+    Repair(Repair),
     /// The DNS records of a mail domain
     #[command(subcommand)]
     Domain(Domain),
@@ -87,6 +96,9 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
         match command {
             Some(Command::Deliver(deliver)) => deliver::run(deliver, &options).await,
             Some(Command::Check(check)) => check::run(&check, &options).await,
+            Some(Command::Export(command)) => export::run(command, &options).await,
+            Some(Command::Import(command)) => import::run(&command, &options).await,
+            Some(Command::Repair(command)) => repair::run(&command, &options).await,
             Some(Command::Domain(command)) => domain::run(&command, &options).await,
             _ => serve::run(&options).await,
         }

@@ -66,6 +66,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Listeners")]
     pub(crate) hostname: Option<DomainName>,
 
+    /// Seconds between two rounds of jobs: retention, cleaning up, compaction [default: 3600]
+    #[arg(long, value_name = "SECONDS", help_heading = "Jobs", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) jobs_interval: Option<u64>,
+
     /// The organization's alias [default: demo]
     #[arg(long, value_name = "ALIAS", help_heading = "First start")]
     pub(crate) alias: Option<OrganizationAlias>,
@@ -130,6 +134,7 @@ impl Options {
             http: self.http.or(other.http),
             connections: self.connections.or(other.connections),
             hostname: self.hostname.or(other.hostname),
+            jobs_interval: self.jobs_interval.or(other.jobs_interval),
             alias: self.alias.or(other.alias),
             user: if self.user.is_empty() {
                 other.user

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
@@ -24,6 +25,7 @@ use wm_core::{AcceptId, EmailAddress};
 
 use crate::check::Report;
 use crate::data_dir::{DataDir, remove};
+use crate::export::{self, Exported, What};
 use crate::listen::AFTER_FAILURE;
 use crate::services::Services;
 use crate::shutdown::{GRACE, Shutdown};
@@ -36,6 +38,8 @@ enum Request {
     Deliver { to: EmailAddress, size: u64 },
     /// Verify the store.
     Check,
+    /// Write mail to files; how far it is is told on the way.
+    Export { what: What, into: PathBuf },
 }
 
 /// What a server says to it.
@@ -46,6 +50,11 @@ enum Answer {
     /// As an SMTP reply.
     Refused(String),
     Report(Report),
+    /// So much is done, of so much; another answer follows.
+    Progress(u64, u64),
+    Exported(Exported),
+    /// It could not be done, in words.
+    Failed(String),
 }
 
 /// What became of a message: its id, or why it was refused, as an SMTP reply.
@@ -162,10 +171,33 @@ impl Client {
         }
     }
 
+    /// Has the server write mail to files.
+    pub(crate) async fn export(
+        &mut self,
+        what: What,
+        into: PathBuf,
+        progress: impl Fn(u64, u64),
+    ) -> anyhow::Result<Exported> {
+        let mut answer = self.ask(&Request::Export { what, into }, &[]).await?;
+        loop {
+            match answer {
+                Answer::Progress(done, of) => progress(done, of),
+                Answer::Exported(exported) => return Ok(exported),
+                Answer::Failed(why) => bail!("{why}"),
+                other => return unexpected(other),
+            }
+            answer = self.answer().await?;
+        }
+    }
+
     async fn ask(&mut self, request: &Request, message: &[u8]) -> anyhow::Result<Answer> {
         write_line(&mut self.stream, request).await?;
         self.stream.write_all(message).await?;
         self.stream.flush().await?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> anyhow::Result<Answer> {
         let answer = read_line(&mut self.stream).await?;
         answer.context("the server ended before it answered")
     }
@@ -213,9 +245,38 @@ async fn answer(
                 Err(reply) => Answer::Refused(reply),
             }
         }
-        Request::Check => Answer::Report(services.check(|_, _| {}).await?),
+        Request::Check => Answer::Report(services.check().await?),
+        Request::Export { what, into } => match export(what, into, stream, services).await? {
+            Ok(exported) => Answer::Exported(exported),
+            Err(error) => Answer::Failed(format!("{error:#}")),
+        },
     };
     write_line(stream, &answer).await
+}
+
+/// Exports, and tells how far it is. The inner error is for whoever asked; the outer one means that
+/// nobody is there any more, which ends the export.
+async fn export(
+    what: What,
+    into: PathBuf,
+    stream: &mut BufReader<UnixStream>,
+    services: &Services,
+) -> anyhow::Result<anyhow::Result<Exported>> {
+    let (tell, mut told) = watch::channel((0, 0));
+    let tell = move |done, of| {
+        tell.send_replace((done, of));
+    };
+    let directory = Some(&*services.directory);
+    let mut export = pin!(export::export(&services.store, directory, what, into, tell));
+    loop {
+        tokio::select! {
+            exported = &mut export => return Ok(exported),
+            Ok(()) = told.changed() => {
+                let (done, of) = *told.borrow_and_update();
+                write_line(stream, &Answer::Progress(done, of)).await?;
+            }
+        }
+    }
 }
 
 async fn write_line(

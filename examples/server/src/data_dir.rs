@@ -42,6 +42,17 @@ impl DataDir {
         self.0.join("store")
     }
 
+    /// [`store`](Self::store), which has to be there.
+    pub(crate) fn existing_store(&self) -> anyhow::Result<PathBuf> {
+        let store = self.store();
+        anyhow::ensure!(
+            store.is_dir(),
+            "there is no store in {}: the first start of the server makes one",
+            self.path().display()
+        );
+        Ok(store)
+    }
+
     /// The addresses in use while the server runs.
     pub(crate) fn endpoints(&self) -> PathBuf {
         self.0.join("endpoints.json")

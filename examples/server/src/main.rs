@@ -2,7 +2,8 @@
 //!
 //! Each file has one subject: the command line ([`cli`]) and settings ([`config`]); what a first
 //! start makes ([`setup`], [`tls`]); what serving is made of ([`serve`], [`listen`], [`shutdown`],
-//! [`control`]); and the other subcommands ([`deliver`], [`check`], [`domain`]).
+//! [`control`], [`jobs`]); and the other subcommands ([`deliver`], [`check`], [`export`], [`import`],
+//! [`repair`], [`domain`]).
 
 mod check;
 mod cli;
@@ -11,10 +12,14 @@ mod control;
 mod data_dir;
 mod deliver;
 mod domain;
+mod export;
 mod imap;
+mod import;
+mod jobs;
 mod listen;
 mod messages;
 mod progress;
+mod repair;
 mod serve;
 mod services;
 mod setup;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -19,6 +20,7 @@ use crate::config::Options;
 use crate::control::Control;
 use crate::data_dir::{DataDir, remove, write_json};
 use crate::imap::{self, ImapService};
+use crate::jobs;
 use crate::listen::Listener;
 use crate::services::Services;
 use crate::setup::Setup;
@@ -58,7 +60,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     write_json(&data_dir.endpoints(), &listeners.endpoints())?;
     let (trigger, shutdown) = Shutdown::new();
     let mut serving = listeners.serve(&services, &host, &acceptor, options, &shutdown);
-    serving.spawn(control.run(services.clone(), shutdown));
+    serving.spawn(control.run(services.clone(), shutdown.clone()));
+    let every = Duration::from_secs(options.jobs_interval.unwrap_or(jobs::EVERY).max(1));
+    serving.spawn(jobs::run(services.clone(), every, shutdown));
     info!(data_dir = %data_dir.path().display(), "ready; ctrl-c or SIGTERM ends it");
 
     let signal = signals.received().await;

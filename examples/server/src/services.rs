@@ -16,7 +16,7 @@ use wm_smtp::trace::Hop;
 use wm_store::directory::{DirectoryOptions, StoredDirectory};
 use wm_store::engine::{Engine, EngineError, EngineOptions, Redb, Sled, SyncPolicy};
 use wm_store::segment;
-use wm_store::{Store, StoreParts};
+use wm_store::{OpenError, Store, StoreParts};
 
 use crate::check::Report;
 use crate::config::{EngineKind, Options};
@@ -36,22 +36,8 @@ pub(crate) struct Services {
 impl Services {
     /// Opens the store in the data directory, or makes one.
     pub(crate) async fn open(data_dir: &DataDir, options: &Options) -> anyhow::Result<Self> {
-        let path = data_dir.store();
-        require_master_key(&path)?;
-        let sync = if options.unsafe_no_sync {
-            SyncPolicy::Off
-        } else {
-            SyncPolicy::Durable
-        };
-        let engine = open_engine(&path.join("engine"), options.engine, sync)?;
-        let mut parts = StoreParts::in_directory(&path, engine)
-            .with_context(|| format!("cannot open the store in {}", path.display()))?;
-        if sync == SyncPolicy::Off {
-            parts.bodies = Arc::new(segment::Directory::open(path.join("bodies"))?.without_sync());
-        }
-        let store = Store::open(parts)
-            .with_context(|| format!("cannot open the store in {}", path.display()))?;
-        let directory = StoredDirectory::open(&store, DirectoryOptions::default()).await?;
+        let store = open_store(data_dir, options)?;
+        let directory = open_directory(&store).await?;
         let (store, directory) = (Arc::new(store), Arc::new(directory));
         let host = options.hostname()?;
         let flow = MailFlow::new(
@@ -95,12 +81,10 @@ impl Services {
         Delivery(begin.await)
     }
 
-    /// Verifies the store. `progress` is told how many octets are done, of how many.
-    pub(crate) async fn check(
-        &self,
-        progress: impl Fn(u64, u64) + Send + Sync + 'static,
-    ) -> anyhow::Result<Report> {
-        Ok(self.store.check(progress).await?.into())
+    /// Verifies the store.
+    pub(crate) async fn check(&self) -> anyhow::Result<Report> {
+        let report = self.store.check(|_, _| {}).await?;
+        Ok(Report::new(report, Some(&self.directory)).await)
     }
 
     /// The end of a run: says so when the store has stopped acknowledging on the way.
@@ -148,11 +132,7 @@ impl Reached {
         if let Some(client) = Client::connect(data_dir).await? {
             return Ok(Self::Running(client));
         }
-        anyhow::ensure!(
-            data_dir.store().is_dir(),
-            "there is no store in {}: the first start of the server makes one",
-            data_dir.path().display()
-        );
+        data_dir.existing_store()?;
         let services = Services::open(data_dir, options).await?;
         Ok(Self::Opened(Box::new(services)))
     }
@@ -172,16 +152,6 @@ impl Reached {
         }
     }
 
-    pub(crate) async fn check(
-        &mut self,
-        progress: impl Fn(u64, u64) + Send + Sync + 'static,
-    ) -> anyhow::Result<Report> {
-        match self {
-            Self::Running(client) => client.check().await,
-            Self::Opened(services) => services.check(progress).await,
-        }
-    }
-
     pub(crate) fn close(self) -> anyhow::Result<()> {
         match self {
             Self::Running(_) => Ok(()),
@@ -192,7 +162,7 @@ impl Reached {
 
 /// Refuses a store whose keys are there and what wraps them is not: opening it would put a new master
 /// key in the place where the old one has to be brought back.
-fn require_master_key(store: &Path) -> anyhow::Result<()> {
+pub(crate) fn require_master_key(store: &Path) -> anyhow::Result<()> {
     let has_keys = fs::read_dir(store.join("keys")).is_ok_and(|mut keys| keys.next().is_some());
     let master = store.join("master.key");
     anyhow::ensure!(
@@ -203,22 +173,68 @@ fn require_master_key(store: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Opens the store in a data directory, or makes one.
+fn open_store(data_dir: &DataDir, options: &Options) -> anyhow::Result<Store> {
+    let path = data_dir.store();
+    require_master_key(&path)?;
+    let sync = if options.unsafe_no_sync {
+        SyncPolicy::Off
+    } else {
+        SyncPolicy::Durable
+    };
+    let open = || {
+        let engine = open_engine(&path.join("engine"), options.engine, sync)?;
+        let mut parts = StoreParts::in_directory(&path, engine)?;
+        if sync == SyncPolicy::Off {
+            parts.bodies = Arc::new(segment::Directory::open(path.join("bodies"))?.without_sync());
+        }
+        Ok(Store::open(parts)?)
+    };
+    open().map_err(|error: anyhow::Error| {
+        let what = format!("cannot open the store in {}", path.display());
+        match is_damage(&error) {
+            true => error.context(format!(
+                "{what}: `wm-server repair --data-dir {}` makes a new engine from the \
+                 journal and the bodies, and keeps the damaged one",
+                data_dir.path().display()
+            )),
+            false => error.context(what),
+        }
+    })
+}
+
+/// Opens the store in a data directory that has one.
+pub(crate) fn open_existing(data_dir: &DataDir, options: &Options) -> anyhow::Result<Store> {
+    data_dir.existing_store()?;
+    open_store(data_dir, options)
+}
+
+/// Opens the directory in a store.
+pub(crate) async fn open_directory(store: &Store) -> anyhow::Result<StoredDirectory> {
+    Ok(StoredDirectory::open(store, DirectoryOptions::default()).await?)
+}
+
+/// Whether the engine's own files are not what was written to them.
+fn is_damage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let open = match cause.downcast_ref() {
+            Some(OpenError::Engine(error)) => Some(error),
+            _ => None,
+        };
+        let engine = open.or_else(|| cause.downcast_ref());
+        matches!(engine, Some(EngineError::Corrupt { .. }))
+    })
+}
+
 /// Opens the engine that is there; where there is none, the one chosen, or the default.
 fn open_engine(
     path: &Path,
     chosen: Option<EngineKind>,
     sync: SyncPolicy,
 ) -> anyhow::Result<Arc<dyn Engine>> {
-    let options = EngineOptions::default().with_sync(sync);
-    let open = |kind| -> Result<Arc<dyn Engine>, EngineError> {
-        Ok(match kind {
-            EngineKind::Sled => Arc::new(Sled::open(path, options)?),
-            EngineKind::Redb => Arc::new(Redb::open(path, options)?),
-        })
-    };
-    let opened = match open(chosen.unwrap_or_default()) {
+    let opened = match open_kind(chosen.unwrap_or_default(), path, sync) {
         Err(EngineError::OtherEngine { ref found, .. }) if chosen.is_none() && found == "sled" => {
-            open(EngineKind::Sled)
+            open_kind(EngineKind::Sled, path, sync)
         }
         opened => opened,
     };
@@ -229,4 +245,37 @@ fn open_engine(
         ),
         opened => opened.with_context(|| format!("cannot open the engine in {}", path.display())),
     }
+}
+
+/// Opens an engine of this kind, or makes one.
+pub(crate) fn open_kind(
+    kind: EngineKind,
+    path: &Path,
+    sync: SyncPolicy,
+) -> Result<Arc<dyn Engine>, EngineError> {
+    let options = EngineOptions::default().with_sync(sync);
+    Ok(match kind {
+        EngineKind::Sled => Arc::new(Sled::open(path, options)?),
+        EngineKind::Redb => Arc::new(Redb::open(path, options)?),
+    })
+}
+
+/// Which engine a store has, or had: as the engine's directory says, or one that a repair has kept or
+/// was making.
+pub(crate) fn engine_of(store: &Path) -> Option<EngineKind> {
+    let mut names: Vec<_> = fs::read_dir(store)
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with("engine"))
+        .collect();
+    // `engine` itself comes first.
+    names.sort();
+    names.iter().find_map(|name| {
+        let format = fs::read_to_string(store.join(name).join("FORMAT")).ok()?;
+        match format.split_once(' ')?.0 {
+            "redb" => Some(EngineKind::Redb),
+            "sled" => Some(EngineKind::Sled),
+            _ => None,
+        }
+    })
 }

@@ -15,6 +15,7 @@ use wm_core::{AccountId, DomainName, EmailAddress, OrganizationId, Secret, UserI
 
 use crate::config::Options;
 use crate::data_dir::{DataDir, write_json};
+use crate::source::{SystemClock, SystemRandom};
 
 /// An organization with its users: the content of `quick-setup.json`. `Display` shows it as a table,
 /// passwords included; there is no `Debug`.
@@ -137,19 +138,34 @@ impl Setup<'_> {
     }
 
     fn audit(&self, plan: &QuickSetup, name: &str) -> AuditEvent {
-        AuditEvent {
-            id: self.ids.fresh(),
-            at: self.clock.now(),
-            identity: "system".into(),
-            name: name.into(),
-            account: ACCOUNT,
-            organization: Some(plan.organization.id),
-            source_address: String::new(),
-            user_agent: concat!("wm-server/", env!("CARGO_PKG_VERSION")).into(),
-            request_id: format!("{:032x}", self.ids.fresh()),
-            parameters: "{}".into(),
-            outcome: AuditOutcome::Done(String::new()),
-        }
+        event(self.clock, self.ids, ACCOUNT, plan.organization.id, name)
+    }
+}
+
+/// What the audit log says of something that the server does of itself, now.
+pub(crate) fn audit(account: AccountId, organization: OrganizationId, name: &str) -> AuditEvent {
+    event(&SystemClock, &SystemRandom, account, organization, name)
+}
+
+fn event(
+    clock: &dyn Clock,
+    ids: &dyn IdSource,
+    account: AccountId,
+    organization: OrganizationId,
+    name: &str,
+) -> AuditEvent {
+    AuditEvent {
+        id: ids.fresh(),
+        at: clock.now(),
+        identity: "system".into(),
+        name: name.into(),
+        account,
+        organization: Some(organization),
+        source_address: String::new(),
+        user_agent: concat!("wm-server/", env!("CARGO_PKG_VERSION")).into(),
+        request_id: format!("{:032x}", ids.fresh()),
+        parameters: "{}".into(),
+        outcome: AuditOutcome::Done(String::new()),
     }
 }
 
@@ -228,7 +244,7 @@ const SUFFIX: &str = "wm.localhost";
 
 /// A password that can be read out: five groups such as `Kw7m`, without characters that look alike;
 /// more than 80 bits.
-fn password(mut random: u128) -> String {
+pub(crate) fn password(mut random: u128) -> String {
     const UPPER: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ";
     const LOWER: &[u8] = b"abcdefghijkmnpqrstuvwxyz";
     const DIGIT: &[u8] = b"23456789";

@@ -11,6 +11,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -69,18 +70,72 @@ fn what_smtp_source_sends_mbsync_copies_once_and_unaltered() {
 
 #[test]
 fn after_a_kill_every_acknowledged_message_is_there_once_and_no_uid_was_given_twice() {
-    let messages = size("WM_KILL_MESSAGES", 600);
+    let messages = size("WM_KILL_MESSAGES", 600).max(1);
+    let rounds = size("WM_KILL_ROUNDS", 2);
+    let mut total = Campaign::default();
+    // Listing a mailbox costs what is in it: after some rounds another store is begun.
+    for first in (0..rounds).step_by(ROUNDS_OF_A_STORE) {
+        let rounds = first..rounds.min(first + ROUNDS_OF_A_STORE);
+        let Some(done) = kill_again_and_again(rounds, messages) else {
+            return;
+        };
+        total.add(&done);
+        println!("{total}");
+    }
+}
+
+/// Kills of one store.
+const ROUNDS_OF_A_STORE: usize = 20;
+
+/// What a number of kills came to; nothing in it is a fault, those end it.
+#[derive(Debug, Default)]
+struct Campaign {
+    kills: usize,
+    acknowledged: usize,
+    /// Messages that were durable when the kill took their acknowledgement.
+    unacknowledged: usize,
+    /// UIDs that were seen, each with one message.
+    uids: usize,
+}
+
+impl Campaign {
+    fn add(&mut self, other: &Self) {
+        self.kills += other.kills;
+        self.acknowledged += other.acknowledged;
+        self.unacknowledged += other.unacknowledged;
+        self.uids += other.uids;
+    }
+}
+
+impl std::fmt::Display for Campaign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} kills: {} acknowledged and there once, {} there without their acknowledgement, {} UIDs",
+            self.kills, self.acknowledged, self.unacknowledged, self.uids
+        )
+    }
+}
+
+/// Kills a server on one growing store, in each round after another number of acknowledgements, at
+/// most `messages`. `None` without Python.
+fn kill_again_and_again(rounds: Range<usize>, messages: usize) -> Option<Campaign> {
     let mut server = Server::start();
     let mut acknowledged = BTreeSet::new();
     let mut seen = BTreeMap::new();
-    for round in 0..size("WM_KILL_ROUNDS", 2) {
-        let (now_acknowledged, while_running) = send_until_killed(&mut server, round, messages);
-        assert!(now_acknowledged.len() >= messages);
+    let kills = rounds.len();
+    let mut there = 0;
+    for round in rounds {
+        let enough = match round % 2 {
+            0 => messages,
+            // Early ones too, while sessions are being opened and the mailbox is being made.
+            _ => 1 + round * 7919 % messages,
+        };
+        let (now_acknowledged, while_running) = send_until_killed(&mut server, round, enough);
+        assert!(now_acknowledged.len() >= enough);
         acknowledged.extend(now_acknowledged);
         server.restart();
-        let Some(present) = Mailbox::new(&server, "alice").list(ID) else {
-            return;
-        };
+        let present = Mailbox::new(&server, "alice").list(ID)?;
 
         let ids: BTreeSet<_> = present.iter().map(|entry| &entry.header).collect();
         assert_eq!(ids.len(), present.len(), "a message is there twice");
@@ -91,6 +146,7 @@ fn after_a_kill_every_acknowledged_message_is_there_once_and_no_uid_was_given_tw
             lost.len(),
             acknowledged.len()
         );
+        there = present.len();
         for Entry {
             uid,
             validity,
@@ -104,6 +160,16 @@ fn after_a_kill_every_acknowledged_message_is_there_once_and_no_uid_was_given_tw
             assert_eq!(*other, header, "UID {uid} was given to two messages");
         }
     }
+    let report = run(server.command("check").arg("--json"));
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["damaged"], serde_json::json!([]));
+    assert_eq!(report["items"], there);
+    Some(Campaign {
+        kills,
+        acknowledged: acknowledged.len(),
+        unacknowledged: there - acknowledged.len(),
+        uids: seen.len(),
+    })
 }
 
 /// Sends from [`SESSIONS`] connections, watches by IMAP, and kills the server when `messages` are
