@@ -298,6 +298,8 @@ pub(crate) struct Accepting {
     pub(crate) disk: Option<usize>,
     /// Writing never ends.
     pub(crate) stalled: bool,
+    /// How many acceptances come after their body was collected.
+    pub(crate) collected: Mutex<usize>,
 }
 
 impl Accepting {
@@ -386,6 +388,16 @@ impl Spool for Accepting {
                     mailbox: delivery.mailbox,
                     quota: 0,
                 },
+            });
+        }
+        let mut collected = self.collected.lock().unwrap();
+        if let Some(left) = collected.checked_sub(1)
+            && let Some(delivery) = acceptance.deliveries.first()
+        {
+            *collected = left;
+            return Err(SpoolError::Delivery {
+                recipient: delivery.recipient.clone(),
+                source: StoreError::NoSuchBody(delivery.item.content.body.id),
             });
         }
         self.accepted.lock().unwrap().push(acceptance);

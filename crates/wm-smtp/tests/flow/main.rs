@@ -452,6 +452,25 @@ fn a_message_that_storage_does_not_take_is_not_acknowledged() {
     assert!(matches!(&client.notes[..], [Note::Failed { .. }]));
 }
 
+/// A body that equals one which is about to be collected, at the moment of its last reference.
+#[test]
+fn a_message_whose_body_was_collected_meanwhile_stays_with_its_sender() {
+    let spool = Arc::new(Accepting {
+        collected: 1.into(),
+        ..Accepting::default()
+    });
+    let mut client = Client::new(Role::Mx, People::new(), &spool);
+    let to = ["alice@demo.example", "bob@demo.example"];
+    let reply = client.deliver("x@remote.example", &to, MESSAGE);
+    assert_eq!(reply, "451 4.3.0 Local error in processing");
+    assert!(spool.accepted.lock().unwrap().is_empty());
+    // The sender tries again, and everybody has it once.
+    let reply = client.deliver("x@remote.example", &to, MESSAGE);
+    assert!(reply.starts_with("250"), "{reply}");
+    let mailboxes: Vec<_> = spool.delivered().into_iter().map(|it| it.0).collect();
+    assert_eq!(mailboxes, [mailbox(ALICE), mailbox(BOB)]);
+}
+
 #[test]
 fn a_full_mailbox_leaves_the_message_with_its_sender() {
     let spool = Arc::new(Accepting {
