@@ -106,6 +106,10 @@ impl Session {
             .last_uid()
             .and_then(|uid| uid.0.checked_add(1))
             .unwrap_or(folder.uid_next.0);
+        if let Some(first) = view.first_unseen(&login.mailbox, folder).await? {
+            let unseen = Reply::ok("First message not seen").with(Code::Unseen(first));
+            self.out.status(None, unseen);
+        }
         let codes = [
             ("Flags permitted", permanent),
             ("UIDs valid", Code::UidValidity(folder.uid_validity.0)),

@@ -18,12 +18,14 @@ use std::ops::Range;
 use futures::{FutureExt, StreamExt};
 use imap_codec::imap_types::sequence::{SeqOrUid, Sequence, SequenceSet};
 use wm_core::access::MailboxSession;
-use wm_core::model::{ChangeMask, Item};
+use wm_core::model::{ChangeMask, Flags, Folder, Item};
 use wm_core::traits::{ItemList, ListBy, StoreError, Watch};
 use wm_core::{FolderId, ItemId, ModSeq, Uid};
 
 /// Changes asked for at a time.
 const PAGE: usize = 1000;
+/// How far from an end of a folder the first unseen message is looked for, in messages: some milliseconds.
+const UNSEEN_WITHIN: usize = 500;
 
 pub(super) struct View {
     folder: FolderId,
@@ -155,6 +157,53 @@ impl View {
 
     pub(super) fn last_uid(&self) -> Option<Uid> {
         self.numbered().last().map(|message| message.uid)
+    }
+
+    /// The number of the first message without `\Seen` (RFC 3501 §6.3.1), where it costs little to find:
+    /// it is not found when it is far from both ends of the folder, nor when the folder, of which `folder`
+    /// has the counts, changes meanwhile. A client may not conclude anything from its absence.
+    pub(super) async fn first_unseen(
+        &self,
+        mailbox: &MailboxSession,
+        folder: &Folder,
+    ) -> Result<Option<NonZeroU32>, StoreError> {
+        let all = self.numbered().len() as u64;
+        if folder.highest_modseq != self.state || folder.unread == 0 || folder.total != all {
+            return Ok(None);
+        }
+        if folder.unread == all {
+            return Ok(Some(NonZeroU32::MIN));
+        }
+        let list = |descending| ItemList {
+            folder: self.folder,
+            by: ListBy::Uid {
+                from: Uid(NonZeroU32::MIN),
+                to: self.last_uid(),
+            },
+            descending,
+            after: None,
+            limit: UNSEEN_WITHIN,
+        };
+        let is_unseen = |item: &&Item| !item.flags.contains(Flags::READ);
+        let first = mailbox.items(list(false)).await?;
+        let mut found = first.entries.iter().find(is_unseen).map(|item| item.uid);
+        if found.is_none() {
+            // The last to be met from the end, of as many as there are.
+            let last = mailbox.items(list(true)).await?;
+            let before_first = usize::try_from(folder.unread - 1).unwrap_or(usize::MAX);
+            let mut unseen = last.entries.iter().filter(is_unseen);
+            found = unseen.nth(before_first).map(|item| item.uid);
+        }
+        if mailbox.folder(self.folder).await?.highest_modseq != self.state {
+            return Ok(None);
+        }
+        let place = found.and_then(|uid| {
+            let place = self
+                .numbered()
+                .binary_search_by_key(&uid, |message| message.uid);
+            u32::try_from(place.ok()?).ok()
+        });
+        Ok(place.and_then(|place| NonZeroU32::MIN.checked_add(place)))
     }
 
     /// The messages that have sequence numbers; the number is one more than the place.

@@ -116,6 +116,7 @@ fn status_counts_what_select_shows() {
     let selected = client.ends("SELECT INBOX", "t OK [READ-WRITE]");
     let expected = format!(
         "* FLAGS (\\Seen \\Answered \\Flagged \\Draft \\Deleted $Forwarded)\r\n* 3 EXISTS\r\n* 0 RECENT\r\n\
+         * OK [UNSEEN 1] First message not seen\r\n\
          * OK [PERMANENTFLAGS (\\Seen \\Answered \\Flagged \\Draft \\Deleted $Forwarded \\*)] Flags permitted\r\n\
          * OK [UIDVALIDITY {validity}] UIDs valid\r\n* OK [UIDNEXT 4] Predicted next UID\r\n"
     );
@@ -126,6 +127,41 @@ fn status_counts_what_select_shows() {
             .ends("EXAMINE INBOX", "t OK [READ-ONLY]")
             .contains("[PERMANENTFLAGS ()]")
     );
+}
+
+#[test]
+fn select_tells_the_first_message_not_seen_if_it_is_near_an_end() {
+    let house = House::new();
+    let mut client = house.inbox();
+    let mut unseen = |others: &str, expected: Option<u32>| {
+        client.ok(others);
+        let selected = client.ends("SELECT INBOX", "t OK [READ-WRITE]");
+        let told = selected.lines().find(|line| line.contains("[UNSEEN "));
+        let expected = expected.map(|n| format!("* OK [UNSEEN {n}] First message not seen"));
+        assert_eq!(told, expected.as_deref(), "{others}");
+    };
+    unseen("NOOP", None);
+    for _ in 0..1200 {
+        house.deliver(FolderRole::Inbox, "", b"\r\n");
+    }
+    unseen("NOOP", Some(1));
+    unseen("STORE 1:3 +FLAGS.SILENT (\\Seen)", Some(4));
+    unseen("STORE 1:499 +FLAGS.SILENT (\\Seen)", Some(500));
+    // Far from the beginning, and not all of them are near the end.
+    unseen("STORE 1:600 +FLAGS.SILENT (\\Seen)", None);
+    unseen(
+        "STORE 601:1000,1002:1100 +FLAGS.SILENT (\\Seen)",
+        Some(1001),
+    );
+    // Places are those of messages, not their UIDs.
+    client.ok("STORE 1:10 +FLAGS.SILENT (\\Deleted)");
+    client.ok("EXPUNGE");
+    let selected = client.ends("EXAMINE INBOX", "t OK [READ-ONLY]");
+    assert!(selected.contains("* OK [UNSEEN 991] "), "{selected}");
+    client.ok("SELECT INBOX");
+    client.ok("STORE 1:* +FLAGS.SILENT (\\Seen)");
+    let selected = client.ends("SELECT INBOX", "t OK [READ-WRITE]");
+    assert!(!selected.contains("UNSEEN"), "{selected}");
 }
 
 #[test]
