@@ -12,6 +12,11 @@
 //! anything before it would survive power loss. No call blocks its poll: the store has threads of
 //! its own and needs no runtime.
 //!
+//! What has had its time ends by jobs, which a product runs now and then with the time it has:
+//! [`Store::clean_up`], [`Store::compact`], [`Store::expire_states`], [`Store::forget_history`],
+//! [`Store::forget_accepted`], and the [`StoredDirectory`](directory::StoredDirectory)'s `remove_retired`
+//! and `finish_removals`. Each can be cut short anywhere, by loss of power too, and be begun again.
+//!
 //! | feature | adds |
 //! |---|---|
 //! | (none) | the store, and an engine in memory |
