@@ -172,8 +172,9 @@ fn kill_again_and_again(rounds: Range<usize>, messages: usize) -> Option<Campaig
     })
 }
 
-/// Sends from [`SESSIONS`] connections, watches by IMAP, and kills the server when `messages` are
-/// acknowledged. Answers what was acknowledged, and what IMAP showed before the kill.
+/// Sends from [`SESSIONS`] connections, and kills the server when `messages` are acknowledged; in every
+/// fifth round once IMAP has listed the mailbox after that. Answers what was acknowledged, and what IMAP
+/// showed before the kill.
 fn send_until_killed(
     server: &mut Server,
     round: usize,
@@ -216,10 +217,12 @@ fn send_until_killed(
         let (seen, killed, count) = (&seen, &killed, &count);
         scope.spawn(move || {
             while count.load(Ordering::Relaxed) < messages {
-                if let Some(entries) = mailbox.list(ID) {
-                    *seen.lock().unwrap() = entries;
-                }
-                thread::sleep(Duration::from_millis(50));
+                thread::sleep(Duration::from_millis(1));
+            }
+            if round % 5 == 0
+                && let Some(entries) = mailbox.list(ID)
+            {
+                *seen.lock().unwrap() = entries;
             }
             run(std::process::Command::new("kill").args(["-s", "KILL", &pid]));
             killed.store(true, Ordering::Relaxed);

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use common::smtp::Smtp;
 use common::{Server, command, run, text};
@@ -303,6 +305,42 @@ fn what_belongs_to_nobody_here_is_left_out_and_named() {
             .contains("--create-users")
     );
     assert!(server.stop().success());
+}
+
+#[test]
+fn jobs_are_done_at_the_start_and_now_and_then_and_stop_with_the_server() {
+    let args = ["--jobs-interval", "1", "--log", "wm_server=debug"];
+    let mut server = Server::start_with(&args);
+    deliver(&server, &["alice"], 1);
+    assert!(server.stop().success());
+    // Without its journal the store could not be rebuilt; cleaning up mends that.
+    let journal = server.data_dir().join("store/journal");
+    fs::remove_dir_all(&journal).unwrap();
+    let rounds = |server: &Server| server.printed().matches("jobs done").count();
+    let before = rounds(&server);
+    server.restart();
+    wait_until(|| rounds(&server) >= before + 2);
+    let is_checkpoint = |file: &PathBuf| file.extension().is_some_and(|it| it == "wmc");
+    assert!(files(&journal).iter().any(is_checkpoint));
+    assert!(
+        !server.printed().contains("a job failed"),
+        "{}",
+        server.printed()
+    );
+    assert!(server.stop().success());
+
+    fs::remove_dir_all(server.data_dir().join("store/engine")).unwrap();
+    let repaired = run(server.command("repair").arg("--json"));
+    let repaired: Value = serde_json::from_str(&repaired).unwrap();
+    assert_eq!(repaired["items"], 1);
+}
+
+fn wait_until(happened: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !happened() {
+        assert!(Instant::now() < deadline, "it does not happen");
+        sleep(Duration::from_millis(50));
+    }
 }
 
 /// Sends `count` messages to each of the users.
