@@ -2,6 +2,8 @@
 //! nothing else. A provider is whatever can read and extend a zone.
 
 mod plan;
+#[cfg(feature = "rfc2136")]
+pub mod rfc2136;
 
 use async_trait::async_trait;
 use wm_core::traits::{DnsName, Record};
@@ -21,12 +23,14 @@ pub trait DnsProvider: Send + Sync {
     /// When they cannot be read completely.
     async fn records(&self, names: &[DnsName]) -> Result<Vec<Record>, ProviderError>;
 
-    /// Adds records: all or none where the service can do that.
+    /// Adds records, all or none, provided that their names still hold what was `seen` there when
+    /// this was decided: neither a record that was added in the meantime is lost, nor is one of ours put
+    /// beside it.
     ///
     /// # Errors
-    /// When the service refuses, or does not say that it has done it. A plan made anew then shows what
-    /// was added.
-    async fn add(&self, records: &[Record]) -> Result<(), ProviderError>;
+    /// [`ProviderError::Changed`] when something else is there by now; others when the service refuses,
+    /// or does not say that it has done it. A plan made anew then shows what was added.
+    async fn add(&self, records: &[Record], seen: &[Record]) -> Result<(), ProviderError>;
 }
 
 /// Why a provider did not do its work.
@@ -36,6 +40,9 @@ pub enum ProviderError {
     /// The credentials do not allow it.
     #[error("the DNS service does not accept the credentials: {0}")]
     Denied(String),
+    /// The zone does not hold any more what the plan was made from.
+    #[error("the zone has been changed in the meantime: {0}")]
+    Changed(String),
     /// The service refuses the change, or answers something else than it should.
     #[error("the DNS service refuses: {0}")]
     Refused(String),
@@ -65,6 +72,6 @@ impl Plan {
         if self.add.is_empty() {
             return Ok(());
         }
-        provider.add(&self.add).await
+        provider.add(&self.add, &self.seen).await
     }
 }

@@ -17,6 +17,8 @@ pub struct Plan {
     pub keep: Vec<RequiredRecord>,
     /// The required records that cannot be added because of what is there.
     pub conflict: Vec<Conflict>,
+    /// What the zone held when the plan was made. It is carried out only where that is still so.
+    pub seen: Vec<Record>,
 }
 
 /// A required record that cannot be added: something that somebody else wrote would have to go first.
@@ -37,7 +39,10 @@ impl Plan {
     #[must_use]
     pub fn new(required: &RequiredRecords, present: &[Record]) -> Self {
         let evidence = evidence(required, present);
-        let mut plan = Self::default();
+        let mut plan = Self {
+            seen: present.to_vec(),
+            ..Self::default()
+        };
         for record in required {
             let judgement = record.judge(required, &evidence);
             let obstacles = obstacles(record, present, &judgement);
@@ -203,7 +208,7 @@ mod tests {
             Ok(wanted.cloned().collect())
         }
 
-        async fn add(&self, records: &[Record]) -> Result<(), ProviderError> {
+        async fn add(&self, records: &[Record], _: &[Record]) -> Result<(), ProviderError> {
             self.records.lock().unwrap().extend_from_slice(records);
             *self.changes.lock().unwrap() += 1;
             Ok(())

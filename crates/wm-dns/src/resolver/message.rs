@@ -214,6 +214,12 @@ pub(crate) fn dns_name(name: &Name) -> Option<DnsName> {
     DnsName::from_labels(name.iter()).ok()
 }
 
+/// A name as octets of a message.
+#[cfg(feature = "rfc2136")]
+pub(crate) fn name_of(name: &DnsName) -> Name {
+    wire_name(name.labels().map(std::borrow::Cow::into_owned))
+}
+
 fn wire_name(labels: impl Iterator<Item = Vec<u8>>) -> Name {
     // A `DnsName` keeps the limits of the wire.
     Name::from_labels(labels.collect::<Vec<_>>().iter().map(Vec::as_slice))

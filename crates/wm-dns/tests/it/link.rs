@@ -81,7 +81,7 @@ impl Wire for Link {
 }
 
 impl Link {
-    fn answer(&self, request: &[u8]) -> (String, Vec<u8>) {
+    pub(crate) fn answer(&self, request: &[u8]) -> (String, Vec<u8>) {
         let query = Message::from_vec(request).unwrap();
         let question = query.queries[0].clone();
         let name = DnsName::from_labels(question.name().iter()).unwrap();

@@ -10,4 +10,6 @@ mod link;
 mod mistakes;
 mod round_trips;
 mod scenarios;
+#[cfg(feature = "rfc2136")]
+mod update;
 mod zone;
