@@ -4,6 +4,8 @@
 mod plan;
 #[cfg(feature = "rfc2136")]
 pub mod rfc2136;
+#[cfg(feature = "route53")]
+pub mod route53;
 
 use async_trait::async_trait;
 use wm_core::traits::{DnsName, Record};

@@ -9,6 +9,8 @@ mod hostile;
 mod link;
 mod mistakes;
 mod round_trips;
+#[cfg(feature = "route53")]
+mod route53;
 mod scenarios;
 #[cfg(feature = "rfc2136")]
 mod update;
