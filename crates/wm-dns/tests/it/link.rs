@@ -118,7 +118,7 @@ impl Link {
 }
 
 /// The header and question, with the TC flag.
-fn cut(answer: &[u8]) -> Vec<u8> {
+pub(crate) fn cut(answer: &[u8]) -> Vec<u8> {
     let whole = Message::from_vec(answer).unwrap();
     let mut message = Message::new(whole.id, MessageType::Response, whole.op_code);
     message.metadata.truncation = true;

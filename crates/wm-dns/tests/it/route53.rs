@@ -29,7 +29,7 @@ impl Moto {
     /// `None` where the tools are absent, which in CI is a failure.
     fn start() -> Option<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let python = here.join("../../target/tools/bin/python");
+        let python = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/bin/python");
         if !python.exists() {
             println!("skipped: moto is absent; .ci/tools installs it");
             assert!(std::env::var_os("CI").is_none(), "moto is absent");

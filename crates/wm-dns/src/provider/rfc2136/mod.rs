@@ -132,20 +132,12 @@ impl<W: Wire> Rfc2136<W> {
         &self.zone
     }
 
-    /// Everything at a name.
+    /// Everything at a name itself: not what a wildcard above it stands in with, which is neither in the
+    /// way of a record nor there in the sense of a prerequisite (RFC 4592).
     async fn at(&self, name: &DnsName) -> Result<Vec<Record>, UpdateError> {
-        let mut found: Vec<Record> = Vec::new();
+        let mut found = Vec::new();
         for record_type in TYPES {
-            let response = self.link.ask(name, record_type).await?;
-            if !response.authoritative {
-                return Err(UpdateError::Delegated(name.clone()));
-            }
-            let wanted = [record_type, RecordType::Cname];
-            let at_name = response.answers.into_iter().filter(|record| {
-                record.name == *name && wanted.contains(&record.data.record_type())
-            });
-            found.extend(at_name);
-            let nothing = response.code == 3 && found.is_empty();
+            let nothing = !self.ask(name, record_type, &mut found).await?;
             let alias = found
                 .iter()
                 .any(|it| it.data.record_type() == RecordType::Cname);
@@ -153,7 +145,41 @@ impl<W: Wire> Rfc2136<W> {
                 break;
             }
         }
+        let above = std::iter::successors(name.parent(), DnsName::parent);
+        let above = above.take_while(|it| *it == self.zone || it.is_below(&self.zone));
+        for wildcard in above.filter_map(|it| it.child("*").ok()) {
+            let mut types: Vec<RecordType> = found.iter().map(|it| it.data.record_type()).collect();
+            types.dedup();
+            let mut stand_ins = Vec::new();
+            for record_type in types {
+                self.ask(&wildcard, record_type, &mut stand_ins).await?;
+            }
+            found.retain(|record| stand_ins.iter().all(|it| it.data != record.data));
+        }
         Ok(found)
+    }
+
+    /// Adds the records of one type at a name, or its alias, to those found. Answers whether the name
+    /// exists.
+    async fn ask(
+        &self,
+        name: &DnsName,
+        record_type: RecordType,
+        found: &mut Vec<Record>,
+    ) -> Result<bool, UpdateError> {
+        let response = self.link.ask(name, record_type).await?;
+        if !response.authoritative {
+            return Err(UpdateError::Delegated(name.clone()));
+        }
+        let wanted = [record_type, RecordType::Cname];
+        let at_name = response
+            .answers
+            .into_iter()
+            .filter(|record| record.name == *name && wanted.contains(&record.data.record_type()));
+        let before = found.len();
+        found.extend(at_name);
+        // An alias exists whatever becomes of its target.
+        Ok(response.code != 3 || found.len() > before)
     }
 
     async fn update(&self, records: &[Record], seen: &[Record]) -> Result<(), UpdateError> {
