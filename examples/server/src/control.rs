@@ -25,6 +25,7 @@ use wm_core::{AcceptId, EmailAddress};
 
 use crate::check::Report;
 use crate::data_dir::{DataDir, remove};
+use crate::domain::{DomainAnswer, DomainRequest};
 use crate::export::{self, Exported, What};
 use crate::listen::AFTER_FAILURE;
 use crate::services::Services;
@@ -40,6 +41,8 @@ enum Request {
     Check,
     /// Write mail to files; how far it is is told on the way.
     Export { what: What, into: PathBuf },
+    /// Do something with domains.
+    Domain(DomainRequest),
 }
 
 /// What a server says to it.
@@ -55,6 +58,7 @@ enum Answer {
     Exported(Exported),
     /// It could not be done, in words.
     Failed(String),
+    Domain(DomainAnswer),
 }
 
 /// What became of a message: its id, or why it was refused, as an SMTP reply.
@@ -190,6 +194,14 @@ impl Client {
         }
     }
 
+    /// Does something with domains.
+    pub(crate) async fn domain(&mut self, request: DomainRequest) -> anyhow::Result<DomainAnswer> {
+        match self.ask(&Request::Domain(request), &[]).await? {
+            Answer::Domain(answer) => Ok(answer),
+            other => unexpected(other),
+        }
+    }
+
     async fn ask(&mut self, request: &Request, message: &[u8]) -> anyhow::Result<Answer> {
         write_line(&mut self.stream, request).await?;
         self.stream.write_all(message).await?;
@@ -250,6 +262,7 @@ async fn answer(
             Ok(exported) => Answer::Exported(exported),
             Err(error) => Answer::Failed(format!("{error:#}")),
         },
+        Request::Domain(request) => Answer::Domain(services.domain(request).await),
     };
     write_line(stream, &answer).await
 }

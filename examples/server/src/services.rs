@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use wm_core::EmailAddress;
 use wm_core::access::Mailboxes;
 use wm_core::traits::ReversePath;
+use wm_core::{EmailAddress, Limits};
 use wm_smtp::codec::ForwardPath;
 use wm_smtp::flow::{MailFlow, Refusal, Transaction};
 use wm_smtp::trace::Hop;
@@ -22,6 +22,7 @@ use crate::check::Report;
 use crate::config::{EngineKind, Options};
 use crate::control::{Client, Delivered};
 use crate::data_dir::DataDir;
+use crate::domain::{DomainAnswer, DomainRequest, Domains};
 use crate::source::{SystemClock, SystemRandom};
 
 /// The services of an open data directory.
@@ -87,6 +88,17 @@ impl Services {
         Ok(Report::new(report, Some(&self.directory)).await)
     }
 
+    /// Does something with the organizations' domains.
+    pub(crate) async fn domain(&self, request: DomainRequest) -> DomainAnswer {
+        let domains = Domains {
+            directory: &*self.directory,
+            clock: &SystemClock,
+            ids: &SystemRandom,
+            limits: &Limits::default(),
+        };
+        domains.answer(request).await
+    }
+
     /// The end of a run: says so when the store has stopped acknowledging on the way.
     pub(crate) fn close(&self) -> anyhow::Result<()> {
         match self.store.failure() {
@@ -149,6 +161,13 @@ impl Reached {
                 delivery.write(Bytes::copy_from_slice(message)).await;
                 Ok(delivery.finish().await)
             }
+        }
+    }
+
+    pub(crate) async fn domain(&mut self, request: DomainRequest) -> anyhow::Result<DomainAnswer> {
+        match self {
+            Self::Running(client) => client.domain(request).await,
+            Self::Opened(services) => Ok(services.domain(request).await),
         }
     }
 

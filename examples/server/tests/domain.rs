@@ -1,4 +1,5 @@
-//! `domain records` and `domain check` against a name server on loopback.
+//! `domain` on the directory of a server, and against a name server on loopback that is scripted. Real
+//! ones are in `name_servers`.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use common::{run, text};
+use common::{Server, run, text};
 use serde_json::Value;
 
 /// Records by name and type, as octets of the wire (RFC 1035 §3.2).
@@ -280,4 +281,132 @@ fn a_token_given_is_used_and_nothing_is_kept() {
         "{zone}"
     );
     assert!(!absent.exists());
+}
+
+/// `domain ACTION NAME` on a server's data directory.
+fn on(server: &Server, words: &[&str]) -> Output {
+    let mut command = server.command("domain");
+    command.args(words).output().unwrap()
+}
+
+fn said(output: &Output, succeeds: bool) -> String {
+    assert_eq!(output.status.success(), succeeds, "{}", text(output));
+    text(output)
+}
+
+/// `NAME verified default` of each domain.
+fn listed(server: &Server) -> Vec<String> {
+    let output = on(server, &["list", "--json"]);
+    let list: Value = serde_json::from_str(&said(&output, true)).unwrap();
+    let line = |domain: &Value| {
+        let word = |field: &str| domain[field].as_bool().unwrap();
+        let mut line = domain["domain"].as_str().unwrap().to_owned();
+        for (field, is_so) in [("verified", word("verified")), ("default", word("default"))] {
+            if is_so {
+                line.push(' ');
+                line.push_str(field);
+            }
+        }
+        line
+    };
+    list.as_array().unwrap().iter().map(line).collect()
+}
+
+fn deliver(server: &Server, to: &str) -> Value {
+    let file = server.scratch("message.eml");
+    std::fs::write(&file, "Subject: hello\n\nHello\n").unwrap();
+    let mut command = server.command("deliver");
+    let output = command.arg(&file).args(["--to", to, "--json"]).output();
+    serde_json::from_slice(&output.unwrap().stdout).unwrap()
+}
+
+#[test]
+fn domains_are_added_chosen_and_removed_with_and_without_a_running_server() {
+    let mut server = Server::start();
+    let offer = said(&on(&server, &["add", "example.com"]), true);
+    for word in [
+        "belongs to demo",
+        "ownership",
+        "postmaster@example.com and abuse@example.com",
+    ] {
+        assert!(offer.contains(word), "{offer}");
+    }
+    said(&on(&server, &["default", "example.com"]), true);
+    assert_eq!(
+        listed(&server),
+        ["demo.wm.localhost verified", "example.com default"]
+    );
+    let refused = said(&on(&server, &["remove", "example.com"]), false);
+    assert!(refused.contains("default domain"), "{refused}");
+
+    assert!(server.stop().success());
+    said(&on(&server, &["default", "demo.wm.localhost"]), true);
+    let alice = server.user("alice").address.clone();
+    let given = on(&server, &["add", "example.com", "--postmaster", &alice]);
+    assert!(!said(&given, true).contains("Nobody"));
+    let refused = said(&on(&server, &["remove", "example.com"]), false);
+    assert!(refused.contains("addresses in use"), "{refused}");
+    server.restart();
+    assert_eq!(
+        listed(&server),
+        ["demo.wm.localhost verified default", "example.com"]
+    );
+    said(
+        &on(&server, &["remove", "example.com", "--role-addresses"]),
+        true,
+    );
+    assert_eq!(listed(&server), ["demo.wm.localhost verified default"]);
+}
+
+#[test]
+fn mail_for_a_domain_is_taken_from_outside_once_its_ownership_was_seen() {
+    let (server, names) = (Server::start(), NameServer::start());
+    let alice = server.user("alice").address.clone();
+    said(
+        &on(&server, &["add", "example.com", "--postmaster", &alice]),
+        true,
+    );
+    let before = deliver(&server, "postmaster@example.com");
+    let reason = before["refused"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("550 5.7.1 "), "{reason}");
+
+    let (code, _) = check(&server.data_dir(), &names);
+    assert_eq!(code, Some(2));
+    assert!(deliver(&server, "postmaster@example.com")["delivered"] == 0);
+
+    names.publish(&records(&server.data_dir()));
+    let (code, report) = check(&server.data_dir(), &names);
+    assert_eq!(code, Some(0), "{report}");
+    assert_eq!(listed(&server)[1], "example.com verified");
+    assert_eq!(deliver(&server, "postmaster@example.com")["delivered"], 1);
+
+    // A token of the command line proves nothing to the directory.
+    let mut other = domain(&server.data_dir(), "check");
+    let resolver = names.address.to_string();
+    other.args(["--ownership-token", "other", "--resolver", &resolver]);
+    assert_eq!(other.output().unwrap().status.code(), Some(2));
+    assert_eq!(listed(&server)[1], "example.com verified");
+
+    // The record is lost: for 72 hours that may be a mishap.
+    names.zone.lock().unwrap().clear();
+    check(&server.data_dir(), &names);
+    assert_eq!(listed(&server)[1], "example.com verified");
+    age(&server.data_dir(), 73);
+    let (_, report) = check(&server.data_dir(), &names);
+    assert_eq!(statuses(&report)[0], "ownership failed");
+    assert_eq!(listed(&server)[1], "example.com");
+    assert_eq!(deliver(&server, "postmaster@example.com")["delivered"], 0);
+}
+
+/// Makes what is remembered of the domain older by so many hours.
+fn age(data_dir: &Path, hours: i64) {
+    let file = data_dir.join("domains/example.com.json");
+    let mut memory: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    for record in memory["state"]["records"].as_array_mut().unwrap() {
+        let since = &mut record[2]["unconfirmed_since"];
+        if let Some(at) = since.as_i64() {
+            *since = (at - hours * 3_600_000).into();
+        }
+    }
+    std::fs::write(&file, memory.to_string()).unwrap();
 }
