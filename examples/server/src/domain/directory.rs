@@ -329,9 +329,9 @@ impl Domains<'_> {
     async fn missing(&self, name: &DomainName) -> Result<Vec<EmailAddress>, Refusal> {
         let mut missing = Vec::new();
         for address in RequiredRecords::suggested_aliases(name) {
-            match self.directory.resolve(&address).await? {
-                Resolution::UnknownRecipient(_) => missing.push(address),
-                _ => {}
+            let found = self.directory.resolve(&address).await?;
+            if let Resolution::UnknownRecipient(_) = found {
+                missing.push(address);
             }
         }
         Ok(missing)
