@@ -285,7 +285,7 @@ impl Importer<'_> {
         };
         self.change(organization, DirectoryChange::CreateResource(new))
             .await?;
-        let booking = DirectoryChange::SetBooking(resource.id, resource.booking.clone());
+        let booking = DirectoryChange::SetBooking(resource.id, resource.booking);
         self.change(organization, booking).await?;
         let id = resource.id.into();
         self.enable(

@@ -219,7 +219,7 @@ fn send_until_killed(
             while count.load(Ordering::Relaxed) < messages {
                 thread::sleep(Duration::from_millis(1));
             }
-            if round % 5 == 0
+            if round.is_multiple_of(5)
                 && let Some(entries) = mailbox.list(ID)
             {
                 *seen.lock().unwrap() = entries;
