@@ -124,9 +124,10 @@ async fn long_answers_loops_and_strange_zones_of_real_servers_are_outcomes() {
             .map(|i| format!("texts.odd.test. IN TXT \"{i}\"\n"))
             .collect()
     };
+    let strings = format!("strings.odd.test. IN TXT {}\n", "\"x\" ".repeat(10_000));
     let loops = "loop.odd.test. IN CNAME back.odd.test.\nback.odd.test. IN CNAME loop.odd.test.\n";
     for (count, fits) in [(2_000, true), (10_000, false)] {
-        let zone = || ZoneFile::new("odd.test", &(texts(count) + loops));
+        let zone = || ZoneFile::new("odd.test", &(texts(count) + &strings + loops));
         // BIND serves no set that does not fit in a message.
         let bind = fits.then(|| NameServer::bind(&[zone()], None)).flatten();
         let nsd = NameServer::nsd(&[zone()]);
@@ -141,6 +142,9 @@ async fn long_answers_loops_and_strange_zones_of_real_servers_are_outcomes() {
                 Err(LookupError::Malformed(_) | LookupError::ServerFailure) if !fits => {}
                 other => panic!("{name}: {count} texts: {:?}", other.map(|_| ())),
             }
+            let found = ask("strings.odd.test").await.unwrap();
+            let text = found.texts().next().unwrap();
+            assert_eq!(text.strings.len(), 10_000, "{name}: of one text");
             let found = ask("loop.odd.test").await;
             // BIND answers SERVFAIL.
             assert!(
