@@ -224,8 +224,9 @@ impl SegmentFile for FaultyFile {
     fn sync(&self) -> io::Result<()> {
         self.files.disk().sync(|disk| {
             if let Ok(content) = disk.content(self.content) {
-                content.durable.clone_from(&content.now);
-                content.unsynced.clear();
+                for (offset, written) in content.unsynced.drain(..) {
+                    overwrite(&mut content.durable, offset, &written);
+                }
             }
         })
     }

@@ -47,6 +47,10 @@ impl Scan {
     }
 
     fn step(&mut self) -> Result<Option<Found>, SegmentError> {
+        // A segment is empty when power goes right after it was made.
+        if self.at >= self.size {
+            return Ok(None);
+        }
         if self.at == 0 {
             let head = self.bytes(0, SEGMENT_HEAD as usize)?;
             self.at = head.len() as u64;

@@ -168,6 +168,20 @@ fn an_index_can_be_rebuilt_by_scanning() {
     );
 }
 
+/// What power leaves of a segment when it goes right after it was made.
+#[test]
+fn a_segment_without_its_whole_head_is_gone_through_too() {
+    for size in 0..u64::from(log::SEGMENT_HEAD) {
+        let files = FaultyFiles::new();
+        let torn = files.create("00000001.wms").unwrap();
+        torn.write_at(&vec![0; size as usize], 0).unwrap();
+        let (bodies, keys) = (open(&files), keys(1));
+        assert_eq!(bodies.scan_all(&|_, _| ()).unwrap(), (size, size));
+        let body = write(&bodies, &keys, b"content").unwrap();
+        assert_eq!(scan(&bodies), [body]);
+    }
+}
+
 #[test]
 fn damage_is_reported_with_the_body_and_hurts_no_other() {
     let files = FaultyFiles::new();
