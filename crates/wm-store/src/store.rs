@@ -138,6 +138,7 @@ impl Store {
                 journal,
                 keyring: Keyring::new(parts.keys, parts.key_service, readers.clone()),
                 first_use: futures::lock::Mutex::new(()),
+                checkpoint: futures::lock::Mutex::new(()),
                 engine: parts.engine,
                 limits: Arc::new(parts.limits),
                 bodies,
@@ -225,6 +226,8 @@ pub(crate) struct Core {
     /// Held while an organization's keys are looked for, made or changed.
     first_use: futures::lock::Mutex<()>,
     pub(crate) journal: Option<Arc<Journal>>,
+    /// Held while a checkpoint of the journal is written.
+    pub(crate) checkpoint: futures::lock::Mutex<()>,
     pub(crate) engine: Arc<dyn Engine>,
     readers: Arc<Workers>,
     pub(crate) limits: Arc<Limits>,

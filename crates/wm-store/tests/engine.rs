@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use tempfile::TempDir;
-use wm_store::engine::{Engine, EngineOptions, Memory, Redb, Sled, contract::Harness};
+use wm_store::engine::{Batch, Engine, EngineOptions, Memory, Redb, Sled, contract::Harness};
 
 mod memory {
     wm_store::engine_contract!(super::InMemory::default());
@@ -56,13 +56,37 @@ impl Harness for RedbInDirectory {
     }
 }
 
+#[test]
+fn redb_takes_little_more_than_its_entries_once_it_is_packed() {
+    let directory = TempDir::new().unwrap();
+    let engine = Redb::open(directory.path(), EngineOptions::default()).unwrap();
+    let mut octets = 0;
+    for commit in 0..200_u64 {
+        let mut batch = Batch::new();
+        for list in 0..50_u64 {
+            let key = [list.to_be_bytes(), commit.to_be_bytes()].concat();
+            let value = vec![commit as u8; 40 + (commit + list) as usize % 300];
+            octets += (key.len() + value.len()) as u64;
+            batch.put(key, value);
+        }
+        engine.commit(batch).unwrap();
+    }
+    let before = engine.disk_size().unwrap();
+    engine.pack().unwrap();
+    let after = engine.disk_size().unwrap();
+    assert!(
+        after * 100 < octets * 115 && before * 100 > octets * 140,
+        "{octets} octets took {before}, then {after}"
+    );
+}
+
 /// A store that was closed and opened again at random places says what a map says.
 mod history {
     use super::*;
     use bytes::Bytes;
     use proptest::{collection::vec, prelude::*};
     use std::collections::BTreeMap;
-    use wm_store::engine::{Batch, Direction, EngineError, KeyRange, Snapshot};
+    use wm_store::engine::{Direction, EngineError, KeyRange, Snapshot};
 
     #[derive(Debug, Clone)]
     enum Step {
@@ -70,6 +94,7 @@ mod history {
         Reopen,
         /// Keeps a snapshot of this state to the end, or to the next time the store is opened.
         Keep,
+        Pack,
         Scan(Bytes, Option<Bytes>, Direction),
     }
 
@@ -103,6 +128,7 @@ mod history {
             8 => vec(change(), 0..20).prop_map(Step::Commit),
             1 => Just(Step::Reopen),
             2 => Just(Step::Keep),
+            1 => Just(Step::Pack),
             3 => (key(), prop::option::of(key()), direction)
                 .prop_map(|(start, end, direction)| Step::Scan(start, end, direction)),
         ]
@@ -130,6 +156,7 @@ mod history {
                     drop(engine);
                     engine = harness.open();
                 }
+                Step::Pack => engine.pack().unwrap(),
                 Step::Keep => kept.push((engine.snapshot().unwrap(), model.clone())),
                 Step::Scan(start, end, direction) => {
                     let range = KeyRange { start, end };

@@ -57,6 +57,32 @@ fn a_snapshot_keeps_the_directory_in_use() {
     }
 }
 
+/// Power went while the engine made its files: no half of them may be taken for a store.
+#[test]
+fn an_engine_that_was_never_complete_is_made_again() {
+    for (name, open) in ENGINES {
+        let directory = TempDir::new().unwrap();
+        let at = |file: &str| directory.path().join(file);
+        fs::write(at("UNFINISHED"), "").unwrap();
+        fs::create_dir(at("blobs")).unwrap();
+        for file in ["redb", "db", "conf"] {
+            fs::write(at(file), "torn").unwrap();
+        }
+        let engine = open(directory.path()).unwrap();
+        let mut batch = Batch::new();
+        batch.put("a", "1");
+        engine.commit(batch).unwrap();
+        drop(engine);
+        assert!(!at("UNFINISHED").exists() && at("FORMAT").exists());
+
+        // What is complete stays, whatever the mark says.
+        fs::write(at("UNFINISHED"), "").unwrap();
+        let engine = open(directory.path()).unwrap();
+        let a = engine.snapshot().unwrap().get(b"a").unwrap();
+        assert_eq!(a.unwrap(), "1", "{name}");
+    }
+}
+
 #[test]
 fn another_engine_and_a_newer_format_are_refused_and_nothing_is_changed() {
     for (name, open) in ENGINES {

@@ -83,6 +83,21 @@ fn a_sound_store_is_the_same_after_a_repair() {
 }
 
 #[test]
+fn a_packed_store_is_the_same_and_its_journal_is_enough_for_a_repair() {
+    for (engine, open) in ENGINES.into_iter().zip(TRY_OPEN) {
+        let (directory, before) = filled(engine);
+        let store = common::open(directory.path(), engine);
+        block_on(store.pack()).unwrap();
+        drop(store);
+        assert_eq!(contents(directory.path(), engine), before);
+        fs::remove_dir_all(directory.path().join("engine")).unwrap();
+        let report = repair(directory.path(), open).unwrap();
+        assert_eq!(report.check.findings, []);
+        assert_eq!(contents(directory.path(), engine), before);
+    }
+}
+
+#[test]
 fn without_a_journal_what_the_engine_still_gives_out_comes_back() {
     for (engine, open) in ENGINES.into_iter().zip(TRY_OPEN) {
         let (directory, before) = filled(engine);

@@ -1,5 +1,6 @@
 use super::EngineError;
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
@@ -8,9 +9,14 @@ use std::{
 /// The newest format of every engine's directory.
 const FORMAT: u32 = 1;
 
+const LOCK: &str = "LOCK";
+const UNFINISHED: &str = "UNFINISHED";
+
 /// An engine's directory: locked, and known to be of the right engine and format.
 ///
-/// A file `FORMAT` says `<engine> <format>`; the lock is on a file of its own.
+/// A file `FORMAT` says `<engine> <format>`; the lock is on a file of its own. `FORMAT` comes when the
+/// engine has made its files, and until then there is a file `UNFINISHED`: no engine knows its own
+/// files again when power goes while it makes them.
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
@@ -25,8 +31,26 @@ impl Directory {
             path: path.into(),
             _lock: lock(path)?,
         };
-        directory.check_format(engine)?;
+        if !directory.check_format(engine)? {
+            directory
+                .begin()
+                .map_err(|source| directory.io("begin", source))?;
+        }
         Ok(directory)
+    }
+
+    /// The engine has made its files, and they are durable.
+    pub(super) fn finish(&self, engine: &'static str) -> Result<(), EngineError> {
+        let finish = || {
+            if !self.file("FORMAT").try_exists()? {
+                self.write_format(engine)?;
+            }
+            match fs::remove_file(self.file(UNFINISHED)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            }
+        };
+        finish().map_err(|source| self.io("write FORMAT in", source))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -56,14 +80,31 @@ impl Directory {
         size_of_tree(&self.path).map_err(|source| self.io("measure", source))
     }
 
-    fn check_format(&self, engine: &'static str) -> Result<(), EngineError> {
+    /// Has an engine begin with no files: with what it made before power went it begins again.
+    fn begin(&self) -> io::Result<()> {
+        let marked = self.file(UNFINISHED);
+        let is_ours = |name: &OsStr| name == LOCK || name == UNFINISHED;
+        let entries = fs::read_dir(&self.path)?.collect::<io::Result<Vec<_>>>()?;
+        let others = entries.iter().filter(|it| !is_ours(&it.file_name()));
+        if marked.try_exists()? {
+            for entry in others {
+                match entry.file_type()?.is_dir() {
+                    true => fs::remove_dir_all(entry.path())?,
+                    false => fs::remove_file(entry.path())?,
+                }
+            }
+        } else if others.count() == 0 {
+            File::create(&marked)?.sync_all()?;
+            sync_directory(&self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the directory is one of a format that is known; false where it has none yet.
+    fn check_format(&self, engine: &'static str) -> Result<bool, EngineError> {
         let text = match fs::read_to_string(self.file("FORMAT")) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return self
-                    .write_format(engine)
-                    .map_err(|source| self.io("write FORMAT in", source));
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(source) => return Err(self.io("read FORMAT in", source)),
         };
         let Some((found, Ok(format))) = text
@@ -89,7 +130,7 @@ impl Directory {
                 supported: FORMAT,
             });
         }
-        Ok(())
+        Ok(true)
     }
 
     fn write_format(&self, engine: &str) -> io::Result<()> {
@@ -115,7 +156,7 @@ fn lock(path: &Path) -> Result<File, EngineError> {
         .write(true)
         .create(true)
         .truncate(false)
-        .open(path.join("LOCK"))
+        .open(path.join(LOCK))
         .map_err(|source| io_error("lock", path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

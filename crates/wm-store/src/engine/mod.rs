@@ -102,6 +102,16 @@ pub trait Engine: Send + Sync + 'static {
     /// Bytes taken on disk; 0 for an engine in memory.
     fn disk_size(&self) -> Result<u64, EngineError>;
 
+    /// Writes everything anew as tightly as it can, where an engine knows how: one that grew by small
+    /// commits takes up to three times what it has to. Commits wait for as long as that takes, some
+    /// seconds for each 100 MB, and it needs that much space once more.
+    ///
+    /// # Errors
+    /// What the file system says; everything is as it was. [`EngineError::SyncFailed`] as of a commit.
+    fn pack(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// Reads every record once.
     ///
     /// # Errors

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use std::{
     error::Error,
     fmt,
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{self, ErrorKind},
     iter,
     ops::Bound,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 /// An embedded engine in one directory, over the [redb](https://docs.rs/redb) copy-on-write
@@ -58,13 +58,7 @@ impl fmt::Debug for Redb {
 
 impl Engine for Redb {
     fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
-        let table = self
-            .store
-            .with(|database| Ok(database.begin_read()?.open_table(TABLE)?))?;
-        Ok(Box::new(View {
-            table,
-            store: self.store.clone(),
-        }))
+        Ok(Box::new(self.store.view()?))
     }
 
     fn commit(&self, batch: Batch) -> Result<(), EngineError> {
@@ -93,37 +87,75 @@ impl Engine for Redb {
     fn disk_size(&self) -> Result<u64, EngineError> {
         self.store.directory.size()
     }
+
+    fn pack(&self) -> Result<(), EngineError> {
+        // Commits wait.
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = &*failed {
+            return Err(EngineError::SyncFailed {
+                source: source.clone(),
+            });
+        }
+        let packed = self.store.packed()?;
+        self.store.replace(packed).map_err(|error| {
+            // Which of the two files there will be after power loss is not known.
+            let source: Arc<dyn Error + Send + Sync> = Arc::new(error);
+            *failed = Some(source.clone());
+            EngineError::SyncFailed { source }
+        })
+    }
 }
 
 const NAME: &str = "redb";
 const TABLE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("wm");
 
+/// The file.
+const FILE: &str = "redb";
+/// A file that is to take its place, while it is written.
+const PACKED: &str = "redb.packed";
+
 struct Store {
-    /// `None` while it is dropped.
-    database: Option<Database>,
+    database: RwLock<Arc<Open>>,
     directory: Directory,
+    options: EngineOptions,
 }
 
 impl Store {
     fn open(directory: Directory, options: EngineOptions) -> Result<Self, EngineError> {
+        remove(&directory.file(PACKED)).map_err(|source| directory.io("clean", source))?;
         let database = guarded(NAME, || {
-            create(&directory.file("redb"), options).map_err(|error| from_redb(&directory, error))
+            create(&directory.file(FILE), options).map_err(|error| from_redb(&directory, error))
         })?;
         let store = Self {
-            database: Some(database),
+            database: RwLock::new(Arc::new(Open(Some(database)))),
             directory,
+            options,
         };
         if options.sync == SyncPolicy::Durable {
             store.directory.sync()?;
         }
+        store.directory.finish(NAME)?;
         Ok(store)
+    }
+
+    fn database(&self) -> Arc<Open> {
+        let database = self.database.read();
+        database.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn with<V>(
         &self,
         work: impl FnOnce(&Database) -> Result<V, ::redb::Error>,
     ) -> Result<V, EngineError> {
-        let Some(database) = &self.database else {
+        self.with_this(&self.database(), work)
+    }
+
+    fn with_this<V>(
+        &self,
+        database: &Open,
+        work: impl FnOnce(&Database) -> Result<V, ::redb::Error>,
+    ) -> Result<V, EngineError> {
+        let Open(Some(database)) = database else {
             return Err(EngineError::corrupt("redb is closed"));
         };
         guarded(NAME, || {
@@ -132,11 +164,51 @@ impl Store {
     }
 
     fn view(self: &Arc<Self>) -> Result<View, EngineError> {
-        let table = self.with(|database| Ok(database.begin_read()?.open_table(TABLE)?))?;
+        let database = self.database();
+        let table = self.with_this(&database, |it| Ok(it.begin_read()?.open_table(TABLE)?))?;
         Ok(View {
             table,
+            _database: database,
             store: self.clone(),
         })
+    }
+
+    /// A file with all that is in this one, its pages full; inserting leaves them half full.
+    fn packed(&self) -> Result<Database, EngineError> {
+        let path = self.directory.file(PACKED);
+        remove(&path).map_err(|source| self.directory.io("clean", source))?;
+        self.with(|database| {
+            let mut packed = create(&path, self.options)?;
+            let transaction = packed.begin_write()?;
+            let mut table = transaction.open_table(TABLE)?;
+            let mut end = table.upper_bound_mut(Bound::<&[u8]>::Unbounded)?;
+            for entry in database
+                .begin_read()?
+                .open_table(TABLE)?
+                .range::<&[u8]>(..)?
+            {
+                let (key, value) = entry?;
+                end.insert_before(key.value(), value.value())?;
+            }
+            end.close()?;
+            drop(table);
+            transaction.commit()?;
+            packed.compact()?;
+            Ok(packed)
+        })
+    }
+
+    /// Puts a database in the place of this one. Who reads from this one reads on.
+    fn replace(&self, packed: Database) -> Result<(), EngineError> {
+        let directory = &self.directory;
+        fs::rename(directory.file(PACKED), directory.file(FILE))
+            .map_err(|source| directory.io("rename a file of", source))?;
+        if self.options.sync == SyncPolicy::Durable {
+            directory.sync()?;
+        }
+        let database = self.database.write();
+        *database.unwrap_or_else(PoisonError::into_inner) = Arc::new(Open(Some(packed)));
+        Ok(())
     }
 
     fn write(&self, writes: &[Write]) -> Result<(), EngineError> {
@@ -155,9 +227,12 @@ impl Store {
     }
 }
 
-impl Drop for Store {
+/// A database that is open; `None` while it is dropped.
+struct Open(Option<Database>);
+
+impl Drop for Open {
     fn drop(&mut self) {
-        let database = self.database.take();
+        let database = self.0.take();
         let _ = guarded(NAME, || {
             drop(database);
             Ok(())
@@ -165,9 +240,18 @@ impl Drop for Store {
     }
 }
 
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// A read transaction.
 struct View {
+    // Dropped before what it reads from.
     table: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    _database: Arc<Open>,
     store: Arc<Store>,
 }
 

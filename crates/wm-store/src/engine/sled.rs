@@ -123,6 +123,7 @@ impl Tree {
             // What recovery wrote has to be as durable as what it read.
             tree.directory.sync()?;
         }
+        tree.directory.finish(NAME)?;
         Ok(tree)
     }
 

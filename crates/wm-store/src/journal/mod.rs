@@ -336,10 +336,31 @@ impl Store {
         let Some(journal) = self.core.journal.clone().filter(|it| it.is_due()) else {
             return Ok(false);
         };
+        self.write_checkpoint(journal).await?;
+        Ok(true)
+    }
+
+    /// Brings what the store takes on disk down to what it has to: writes the engine anew
+    /// ([`Engine::pack`](crate::engine::Engine::pack)), and a checkpoint of the journal whether one is
+    /// due or not. Changes wait meanwhile. To be done after an import; garbage among bodies is
+    /// [`compact`](Store::compact)'s.
+    ///
+    /// # Errors
+    /// What the engine or the file system says.
+    pub async fn pack(&self) -> Result<(), StoreError> {
+        if let Some(journal) = self.core.journal.clone() {
+            self.write_checkpoint(journal).await?;
+        }
+        let engine = self.core.engine.clone();
+        let pack = move |_: &dyn Snapshot| engine.pack().map_err(Fault::from);
+        Ok(self.core.read(pack).await?)
+    }
+
+    async fn write_checkpoint(&self, journal: Arc<Journal>) -> Result<(), StoreError> {
+        let _alone = self.core.checkpoint.lock().await;
         let number = journal.begin_checkpoint();
         let write = move |now: &dyn Snapshot| journal.checkpoint(number, now);
-        self.core.read(write).await?;
-        Ok(true)
+        Ok(self.core.read(write).await?)
     }
 
     /// Whether an engine could not be rebuilt exactly as it is now; a checkpoint mends it.
