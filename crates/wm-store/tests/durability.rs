@@ -1,4 +1,5 @@
-//! What was acknowledged is there after a power cut, whenever it comes, and nothing is half there.
+//! What is acknowledged is durable, and what cannot be made durable is not acknowledged. Power cuts are
+//! in `store_power.rs`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,16 +11,8 @@ mod common;
 
 use common::{ACME, NOW, acceptance, deliver, delivery, mailbox, memory, message, write};
 use futures::{executor::block_on, future::join_all};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use wm_core::{
-    ItemId, ModSeq, Uid,
     model::Flags,
     traits::{
         Acceptance, Changeset, Expect, ItemUpdate, MailboxStore, Mode, NewTask, Operation,
@@ -28,142 +21,9 @@ use wm_core::{
 };
 use wm_store::{
     Store, StoreParts,
-    engine::{Batch, Direction, Engine, EngineError, KeyRange, Memory, Snapshot},
-    segment::{Fault, FaultyFiles, MIN_SEGMENT_SIZE},
+    engine::{Direction, KeyRange},
+    segment::{Fault, FaultyFiles},
 };
-
-const WRITERS: u128 = 8;
-
-/// An item that was acknowledged: what it is, and the number it was given.
-type Acknowledged = BTreeMap<(u128, ItemId), (Uid, Vec<u8>)>;
-
-/// What the disk held at the moment of the cut, and what had been acknowledged by then.
-struct Cut {
-    engine: Memory,
-    bodies: FaultyFiles,
-    acknowledged: Acknowledged,
-}
-
-/// An engine that takes a picture of everything during one of its commits, before or after the
-/// commit is applied: a commit in flight may survive a power cut, or not.
-struct Camera {
-    engine: Memory,
-    bodies: FaultyFiles,
-    acknowledged: Arc<Mutex<Acknowledged>>,
-    commits_left: AtomicUsize,
-    seed: u64,
-    cut: Mutex<Option<Cut>>,
-}
-
-impl Camera {
-    fn take(&self) {
-        // What is acknowledged while the picture is taken waits for this commit.
-        let acknowledged = self.acknowledged.lock().unwrap().clone();
-        let engine = copy(&self.engine);
-        let bodies = self.bodies.power_cut(self.seed);
-        *self.cut.lock().unwrap() = Some(Cut {
-            engine,
-            bodies,
-            acknowledged,
-        });
-    }
-}
-
-impl Engine for Camera {
-    fn snapshot(&self) -> Result<Box<dyn Snapshot>, EngineError> {
-        self.engine.snapshot()
-    }
-
-    fn commit(&self, batch: Batch) -> Result<(), EngineError> {
-        let last = self.commits_left.fetch_sub(1, Ordering::Relaxed) == 1;
-        if last && self.seed.is_multiple_of(2) {
-            self.take();
-        }
-        self.engine.commit(batch)?;
-        if last && !self.seed.is_multiple_of(2) {
-            self.take();
-        }
-        Ok(())
-    }
-
-    fn name(&self) -> &'static str {
-        "camera"
-    }
-
-    fn disk_size(&self) -> Result<u64, EngineError> {
-        Ok(0)
-    }
-}
-
-fn copy(engine: &Memory) -> Memory {
-    let snapshot = engine.snapshot().unwrap();
-    let mut batch = Batch::new();
-    for entry in snapshot.scan(KeyRange::all(), Direction::Forward) {
-        let (key, value) = entry.unwrap();
-        batch.put(key, value);
-    }
-    let copy = Memory::new();
-    copy.commit(batch).unwrap();
-    copy
-}
-
-/// Has some writers deliver, flag and delete until the power is cut during a commit that `seed`
-/// chooses; `fault` is what the segments suffer from.
-fn cut_during_a_workload(seed: u64, fault: Option<Fault>) -> (Cut, StoreParts) {
-    let bodies = FaultyFiles::new();
-    bodies.set_fault(fault);
-    let acknowledged = Arc::new(Mutex::new(Acknowledged::new()));
-    let camera = Arc::new(Camera {
-        engine: Memory::new(),
-        bodies: bodies.clone(),
-        acknowledged: acknowledged.clone(),
-        commits_left: AtomicUsize::new(3 + seed as usize % 40),
-        seed,
-        cut: Mutex::new(None),
-    });
-    let mut parts = StoreParts::in_memory().unwrap();
-    let (keys, key_service) = (parts.keys.clone(), parts.key_service.clone());
-    parts.engine = camera.clone();
-    parts.bodies = Arc::new(bodies);
-    parts.segment_size = MIN_SEGMENT_SIZE;
-    let store = Store::open(parts).unwrap();
-
-    std::thread::scope(|scope| {
-        for writer in 1..=WRITERS {
-            let (store, acknowledged, camera) = (&store, &acknowledged, &camera);
-            scope.spawn(move || {
-                let mut n = 0;
-                while camera.cut.lock().unwrap().is_none() {
-                    n += 1;
-                    block_on(work(store, acknowledged, writer, n, seed));
-                }
-            });
-        }
-    });
-    let cut = camera.cut.lock().unwrap().take().unwrap();
-    let mut parts = StoreParts::in_memory().unwrap();
-    (parts.keys, parts.key_service) = (keys, key_service);
-    (cut, parts)
-}
-
-async fn work(store: &Store, acknowledged: &Mutex<Acknowledged>, writer: u128, n: u128, seed: u64) {
-    let size = ((seed as usize + 1) * 7919 * n as usize) % 150_000;
-    let content = format!("{writer}/{n}/").repeat(size / 6 + 1).into_bytes();
-    let mailbox = mailbox(writer % 3);
-    let (item, uid) = deliver(store, writer << 64 | n, mailbox, &content)
-        .await
-        .unwrap();
-    let place = (writer % 3, item);
-    acknowledged.lock().unwrap().insert(place, (uid, content));
-    if n.is_multiple_of(3) {
-        acknowledged.lock().unwrap().remove(&place);
-        let delete = Operation::DeleteItem {
-            item,
-            expect: Expect::default(),
-        };
-        store.apply(mailbox, changes(vec![delete])).await.unwrap();
-    }
-}
 
 fn changes(operations: Vec<Operation>) -> Changeset {
     let origin = acceptance(0, vec![]).origin;
@@ -173,76 +33,6 @@ fn changes(operations: Vec<Operation>) -> Changeset {
         mode: Mode::AllOrNothing,
         operations,
     }
-}
-
-/// Opens what the cut has left and looks for what is missing, damaged or given out twice.
-async fn losses(cut: &Cut, parts: StoreParts) -> Vec<String> {
-    let store = Store::open(StoreParts {
-        engine: Arc::new(copy(&cut.engine)),
-        bodies: Arc::new(cut.bodies.clone()),
-        ..parts
-    })
-    .unwrap();
-    let mut losses: Vec<String> = store
-        .check(|_, _| ())
-        .await
-        .unwrap()
-        .findings
-        .into_iter()
-        .map(|finding| finding.what)
-        .collect();
-    for (&(n, item), (uid, content)) in &cut.acknowledged {
-        match common::read(&store, mailbox(n), item).await {
-            Ok(found) if found.ends_with(content) => {}
-            Ok(_) => losses.push(format!("item {item} of mailbox {n} is altered")),
-            Err(error) => losses.push(format!("item {item} of mailbox {n}: {error}")),
-        }
-        let now = store.item(mailbox(n), item).await.map(|item| item.uid);
-        if !matches!(now, Ok(now) if now == *uid) {
-            losses.push(format!("item {item} of mailbox {n} had UID {uid}"));
-        }
-    }
-    for n in 0..3 {
-        let Ok(before) = store.mailbox(mailbox(n)).await else {
-            continue;
-        };
-        let (item, uid) = deliver(&store, n + 1, mailbox(n), b"after").await.unwrap();
-        let given = cut.acknowledged.iter().filter(|((m, _), _)| *m == n);
-        let reused = |((_, i), (u, _)): (&(u128, ItemId), &(Uid, _))| *i == item || *u == uid;
-        if given.into_iter().any(reused) {
-            losses.push(format!("a number of mailbox {n} was given out twice"));
-        }
-        let after = store.mailbox(mailbox(n)).await.unwrap();
-        assert_eq!(after.highest_modseq, ModSeq(before.highest_modseq.0 + 1));
-    }
-    losses
-}
-
-/// `WM_POWER_CUTS` and `WM_POWER_SEED` choose how many cuts are made and the first of their seeds.
-#[test]
-fn what_was_acknowledged_survives_every_power_cut() {
-    let number = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |text| text.parse().unwrap())
-    };
-    let (first, cuts) = (number("WM_POWER_SEED", 0), number("WM_POWER_CUTS", 40));
-    let mut acknowledged = 0;
-    for seed in first..first + cuts {
-        let (cut, parts) = cut_during_a_workload(seed, None);
-        let losses = block_on(losses(&cut, parts));
-        assert_eq!(losses, [""; 0], "seed {seed}");
-        acknowledged += cut.acknowledged.len() as u64;
-    }
-    println!("{cuts} power cuts from seed {first}, {acknowledged} acknowledged items, none lost");
-    assert!(acknowledged > 2 * cuts, "{acknowledged}");
-}
-
-#[test]
-fn without_the_segments_sync_the_loss_is_noticed() {
-    let noticed = (0..20).any(|seed| {
-        let (cut, parts) = cut_during_a_workload(seed, Some(Fault::SyncIgnored));
-        !block_on(losses(&cut, parts)).is_empty()
-    });
-    assert!(noticed);
 }
 
 #[test]

@@ -15,7 +15,10 @@ use std::{
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::Instant,
 };
+use tempfile::TempDir;
 
 const PAGE: usize = 4096;
 const SECTOR: usize = 512;
@@ -23,7 +26,12 @@ const SECTOR: usize = 512;
 const DIRECTORY: u64 = 0;
 
 /// Cuts made of each run of a workload.
-const CUTS_PER_RUN: usize = 20;
+const CUTS_PER_RUN: usize = 5;
+/// Runs that go on from what a cut of the one before left, until one begins afresh: what is checked
+/// after each cut does not grow without end.
+const RUNS_PER_STORE: usize = 6;
+/// Campaigns that go on at the same time, each with a part of the cuts.
+const LANES: u64 = 2;
 /// The file in which a workload notes what was acknowledged.
 const NOTES: &str = "acknowledged";
 
@@ -46,62 +54,194 @@ pub fn seed() -> u64 {
 
 /// Runs this test program's `workload` on a directory, cuts the power many times at random moments
 /// of that, has each outcome checked, and goes on from one of them; until there were as many cuts as
-/// asked for. `check` gets the directory and the notes of what had been acknowledged by then.
-pub fn campaign(
-    run: &str,
+/// asked for. `begin` gets a seed and answers what the workload is told, and the check: that gets
+/// the directory and the notes of what had been acknowledged by then.
+pub fn campaign<C>(what: &str, cuts: u64, begin: impl Fn(u64) -> (String, C) + Sync) -> Outcome
+where
+    C: FnMut(&Path, &[u8]) -> Result<(), String>,
+{
+    let begun = Instant::now();
+    let outcome = in_lanes(cuts, false, begin);
+    println!(
+        "{what}: {} cuts with seed {}, {} of them bad, in {} s",
+        outcome.cuts,
+        seed(),
+        outcome.failures.len(),
+        begun.elapsed().as_secs()
+    );
+    outcome
+}
+
+/// Whether a campaign of at most so many cuts notices that something is wrong; true where there can be
+/// no campaign.
+pub fn is_noticed<C>(cuts: u64, begin: impl Fn(u64) -> (String, C) + Sync) -> bool
+where
+    C: FnMut(&Path, &[u8]) -> Result<(), String>,
+{
+    let outcome = in_lanes(cuts, true, begin);
+    outcome.cuts == 0 || !outcome.failures.is_empty()
+}
+
+fn in_lanes<C>(
     cuts: u64,
-    mut check: impl FnMut(&Path, &[u8]) -> Result<(), String>,
-) -> Outcome {
+    until_one_is_bad: bool,
+    begin: impl Fn(u64) -> (String, C) + Sync,
+) -> Outcome
+where
+    C: FnMut(&Path, &[u8]) -> Result<(), String>,
+{
     let mut outcome = Outcome::default();
-    let scratch = tempfile::tempdir().unwrap();
-    let [base, next, live, cut] =
-        ["base", "next", "live", "cut"].map(|name| scratch.path().join(name));
+    let scratch = scratch();
     let Some(recorder) = recorder(scratch.path()) else {
         return outcome;
     };
-    let mut random = Random::new(seed());
-    fs::create_dir(&base).unwrap();
-    while outcome.cuts < cuts {
-        copy(&base, &live);
-        let mut workload = Command::new(env::current_exe().unwrap());
-        workload.args(["--exact", "workload", "--ignored"]);
-        workload.env("WM_POWER_RUN", run);
-        let recording = Recording::of(&mut workload, &live, &recorder);
-        fs::remove_dir_all(&live).unwrap();
-
-        let heir = random.below(CUTS_PER_RUN);
-        for number in 0..CUTS_PER_RUN {
-            outcome.cuts += 1;
-            let at = random.below(recording.len() + 1);
-            recording.cut(at, &mut random, &cut);
-            let notes = recording.content(NOTES, at);
-            fs::write(cut.join(NOTES), &notes).unwrap();
-            if number == heir {
-                copy(&cut, &next);
-            }
-            match check(&cut, &notes) {
-                Ok(()) if number == heir => {
-                    fs::remove_dir_all(&base).unwrap();
-                    fs::rename(&next, &base).unwrap();
-                }
-                Ok(()) => {}
-                Err(problem) => outcome.failures.push(format!(
-                    "{run}, cut {} before event {at} of {}: {problem}",
-                    outcome.cuts,
-                    recording.len()
-                )),
-            }
-            fs::remove_dir_all(&cut).unwrap();
-        }
-        let _ = fs::remove_dir_all(&next);
-        println!(
-            "{run}: {} cuts so far, {} of them bad; {} syncs in the last run",
-            outcome.cuts,
-            outcome.failures.len(),
-            recording.syncs()
-        );
+    let (begin, recorder, scratch) = (&begin, &recorder, scratch.path());
+    let lanes = thread::scope(|scope| {
+        let lane = |number: u64| {
+            let share = cuts / LANES + u64::from(number < cuts % LANES);
+            let directory = scratch.join(number.to_string());
+            scope.spawn(move || {
+                let seed = seed() * LANES + number;
+                let (run, check) = begin(seed);
+                Lane::new(directory, recorder, seed).campaign(&run, share, until_one_is_bad, check)
+            })
+        };
+        let lanes: Vec<_> = (0..LANES).map(lane).collect();
+        lanes
+            .into_iter()
+            .map(|lane| lane.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    for lane in lanes {
+        outcome.cuts += lane.cuts;
+        outcome.failures.extend(lane.failures);
     }
     outcome
+}
+
+/// A directory in memory where there is one: syncs cost nothing there, and none of them is needed.
+fn scratch() -> TempDir {
+    let memory = tempfile::tempdir_in("/dev/shm");
+    memory.unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+struct Lane<'a> {
+    directory: PathBuf,
+    recorder: &'a Path,
+    random: Random,
+}
+
+impl<'a> Lane<'a> {
+    fn new(directory: PathBuf, recorder: &'a Path, seed: u64) -> Self {
+        fs::create_dir(&directory).unwrap();
+        Self {
+            directory,
+            recorder,
+            random: Random::new(seed),
+        }
+    }
+
+    fn campaign(
+        mut self,
+        run: &str,
+        cuts: u64,
+        until_one_is_bad: bool,
+        mut check: impl FnMut(&Path, &[u8]) -> Result<(), String>,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let [base, next, live, cut] =
+            ["base", "next", "live", "cut"].map(|name| self.directory.join(name));
+        let mut runs = 0;
+        while outcome.cuts < cuts && !(until_one_is_bad && !outcome.failures.is_empty()) {
+            if runs % RUNS_PER_STORE == 0 {
+                let _ = fs::remove_dir_all(&base);
+                fs::create_dir(&base).unwrap();
+            }
+            runs += 1;
+            copy(&base, &live);
+            let mut workload = Command::new(env::current_exe().unwrap());
+            workload.args(["--exact", "workload", "--ignored"]);
+            workload.env("WM_POWER_RUN", run);
+            let recording = Recording::of(&mut workload, &live, self.recorder);
+            fs::remove_dir_all(&live).unwrap();
+
+            let heir = self.random.below(CUTS_PER_RUN);
+            let mut disk = recording.begin();
+            let mut done = 0;
+            for (number, at) in recording.moments(&mut self.random).into_iter().enumerate() {
+                outcome.cuts += 1;
+                recording.events[done..at]
+                    .iter()
+                    .for_each(|event| disk.apply(event));
+                done = at;
+                disk.cut(&mut self.random, &cut);
+                let notes = disk.content(NOTES);
+                fs::write(cut.join(NOTES), &notes).unwrap();
+                if number == heir {
+                    copy(&cut, &next);
+                }
+                match check(&cut, &notes) {
+                    Ok(()) if number == heir => {
+                        fs::remove_dir_all(&base).unwrap();
+                        fs::rename(&next, &base).unwrap();
+                    }
+                    Ok(()) => {}
+                    Err(problem) => outcome.failures.push(format!(
+                        "{run}, cut {} before event {at} of {}: {problem}",
+                        outcome.cuts,
+                        recording.events.len()
+                    )),
+                }
+                fs::remove_dir_all(&cut).unwrap();
+                if until_one_is_bad && !outcome.failures.is_empty() || outcome.cuts == cuts {
+                    break;
+                }
+            }
+            let _ = fs::remove_dir_all(&next);
+            if runs % 10 == 0 {
+                println!(
+                    "{run}: {} cuts so far, {} of them bad",
+                    outcome.cuts,
+                    outcome.failures.len()
+                );
+            }
+        }
+        outcome
+    }
+}
+
+/// What a workload asked the disk for between the notes `from here` and `to here`.
+#[allow(dead_code, reason = "not every workload is counted")]
+pub struct Syncs {
+    pub ended: usize,
+    /// How often a file was made longer in one go.
+    pub growths: usize,
+    pub notes: String,
+}
+
+/// Runs this test program's `workload` and counts its syncs; `None` where it cannot be recorded.
+#[allow(dead_code, reason = "not every workload is counted")]
+pub fn syncs(run: &str) -> Option<Syncs> {
+    let scratch = scratch();
+    let recorder = recorder(scratch.path())?;
+    let live = scratch.path().join("live");
+    fs::create_dir(&live).unwrap();
+    let mut workload = Command::new(env::current_exe().unwrap());
+    workload.args(["--exact", "workload", "--ignored"]);
+    workload.env("WM_POWER_RUN", run);
+    let recording = Recording::of(&mut workload, &live, &recorder);
+    let noted = |text: &'static [u8]| {
+        let is_note =
+            |event: &Event| matches!(event, Event::Write(_, _, bytes) if bytes.starts_with(text));
+        recording.events.iter().position(is_note).unwrap()
+    };
+    let events = &recording.events[noted(b"from here")..noted(b"to here")];
+    let count = |which: fn(&Event) -> bool| events.iter().filter(|event| which(event)).count();
+    Some(Syncs {
+        ended: count(|event| matches!(event, Event::SyncEnded(_))),
+        growths: count(|event| matches!(event, Event::Truncate(..))),
+        notes: fs::read_to_string(live.join(NOTES)).unwrap(),
+    })
 }
 
 /// In the workload: what was asked for, and the directory to work in.
@@ -118,6 +258,12 @@ pub fn notes(directory: &Path) -> OpenFile {
         .append(true)
         .open(directory.join(NOTES))
         .unwrap()
+}
+
+/// In the workload: what was noted before it began.
+#[allow(dead_code, reason = "not every workload looks at it")]
+pub fn noted(directory: &Path) -> Vec<u8> {
+    fs::read(directory.join(NOTES)).unwrap_or_default()
 }
 
 /// Builds the recorder; `None`, with a message, where there is no C compiler.
@@ -194,53 +340,40 @@ impl Recording {
         }
     }
 
-    /// Events in it; a cut is before one of them, or after the last.
-    fn len(&self) -> usize {
-        self.events.len()
-    }
-
-    /// How many syncs ended.
-    fn syncs(&self) -> usize {
-        let ended = |event: &&Event| matches!(event, Event::SyncEnded(..));
-        self.events.iter().filter(ended).count()
-    }
-
-    /// What `path` held before event `at`, as the process saw it.
-    fn content(&self, path: &str, at: usize) -> Vec<u8> {
-        let disk = self.disk(at);
-        let file = disk.names.get(path).map(|file| &disk.files[file]);
-        file.map(File::newest).unwrap_or_default()
-    }
-
-    /// Writes what the disk might show after a power cut before event `at` into `directory`.
-    fn cut(&self, at: usize, random: &mut Random, directory: &Path) {
-        let disk = self.disk(at);
-        // How much the disk had got round to, in percent.
-        let progress = [0, 0, 20, 50, 80, 95, 100, 100][random.below(8)];
-        fs::create_dir(directory).unwrap();
-        for (path, file) in disk.some_names(random) {
-            let path = directory.join(path);
-            match *file {
-                DIRECTORY => fs::create_dir_all(path).unwrap(),
-                file => {
-                    fs::create_dir_all(path.parent().unwrap()).unwrap();
-                    let content = disk.files[&file].after_cut(progress, random);
-                    let mut options = OpenOptions::new();
-                    options.write(true).create_new(true).mode(0o600);
-                    options.open(path).unwrap().write_all(&content).unwrap();
-                }
+    /// When to cut the power, each time before an event or after the last, in order. One of three is
+    /// about when a file was made, renamed or removed.
+    fn moments(&self, random: &mut Random) -> Vec<usize> {
+        let landmark = |event: &Event| {
+            matches!(
+                event,
+                Event::Create(..) | Event::Rename(..) | Event::Unlink(..)
+            )
+        };
+        let numbered = self.events.iter().enumerate();
+        let landmarks: Vec<usize> = numbered
+            .filter(|(_, event)| landmark(event))
+            .map(|(number, _)| number)
+            .collect();
+        let mut moment = || match random.below(3) {
+            0 if !landmarks.is_empty() => {
+                let near = landmarks[random.below(landmarks.len())] + random.below(8);
+                near.saturating_sub(3).min(self.events.len())
             }
-        }
+            _ => random.below(self.events.len() + 1),
+        };
+        let mut moments: Vec<_> = (0..CUTS_PER_RUN).map(|_| moment()).collect();
+        moments.sort_unstable();
+        moments
     }
 
-    fn disk(&self, at: usize) -> Disk {
+    /// The disk before the first event.
+    fn begin(&self) -> Disk {
         let mut disk = Disk::default();
         for (path, (inode, content)) in &self.before {
             let file = disk.create(*inode, content.clone());
             disk.names.insert(path.clone(), file);
         }
         disk.durable_names = disk.names.clone();
-        self.events[..at].iter().for_each(|event| disk.apply(event));
         disk
     }
 }
@@ -304,6 +437,32 @@ enum Change {
 }
 
 impl Disk {
+    /// What `path` holds, as the process sees it.
+    fn content(&self, path: &str) -> Vec<u8> {
+        let file = self.names.get(path).map(|file| &self.files[file]);
+        file.map(File::newest).unwrap_or_default()
+    }
+
+    /// Writes what the disk might show after a power cut now into `directory`.
+    fn cut(&self, random: &mut Random, directory: &Path) {
+        // How much the disk had got round to, in percent.
+        let progress = [0, 0, 20, 50, 80, 95, 100, 100][random.below(8)];
+        fs::create_dir(directory).unwrap();
+        for (path, file) in self.some_names(random) {
+            let path = directory.join(path);
+            match *file {
+                DIRECTORY => fs::create_dir_all(path).unwrap(),
+                file => {
+                    fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    let content = self.files[&file].after_cut(progress, random);
+                    let mut options = OpenOptions::new();
+                    options.write(true).create_new(true).mode(0o600);
+                    options.open(path).unwrap().write_all(&content).unwrap();
+                }
+            }
+        }
+    }
+
     fn apply(&mut self, event: &Event) {
         match event {
             Event::Create(inode, path) => {

@@ -10,7 +10,8 @@
  *
  * Writes happen under one lock, so the log has them in the order the file system had them. A sync
  * covers what was recorded before its S, and nothing is sure of it before its E. sync_file_range
- * makes nothing durable and is not recorded. */
+ * makes nothing durable and is not recorded. The disk is not asked to sync anything: what would be
+ * durable follows from the record, and others get their time to go on in between. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -190,11 +191,11 @@ int ftruncate64(int fd, off64_t length) TRUNCATE(ftruncate64)
         uint64_t number = ++syncs;                                                                 \
         record('S', file, number, "", 0);                                                          \
         pthread_mutex_unlock(&lock);                                                               \
-        int result = REAL(function)(fd);                                                           \
+        usleep(50);                                                                                \
         pthread_mutex_lock(&lock);                                                                 \
-        if (result == 0) record('E', file, number, "", 0);                                         \
+        record('E', file, number, "", 0);                                                          \
         pthread_mutex_unlock(&lock);                                                               \
-        return result;                                                                             \
+        return 0;                                                                                  \
     }
 
 int fsync(int fd) SYNC(fsync)
