@@ -152,7 +152,7 @@ impl<'a> Lane<'a> {
         let [base, next, live, cut] =
             ["base", "next", "live", "cut"].map(|name| self.directory.join(name));
         let mut runs = 0;
-        while outcome.cuts < cuts && !(until_one_is_bad && !outcome.failures.is_empty()) {
+        while outcome.cuts < cuts && (outcome.failures.is_empty() || !until_one_is_bad) {
             if runs % RUNS_PER_STORE == 0 {
                 let _ = fs::remove_dir_all(&base);
                 fs::create_dir(&base).unwrap();

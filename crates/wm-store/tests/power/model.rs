@@ -186,7 +186,8 @@ fn messages(notes: &Notes, found: &BTreeMap<Place, Found>) -> Result<(), String>
     for (id, change) in notes.of("deliver") {
         let mut there = there.get(&id).cloned().unwrap_or_default();
         let mut all = change.tried.clone();
-        (there.sort_unstable(), all.sort_unstable());
+        there.sort_unstable();
+        all.sort_unstable();
         let twice = there.windows(2).any(|pair| pair[0] == pair[1]);
         let in_part = change.done.is_none() && !there.is_empty() && there != all;
         if twice || in_part {
