@@ -123,6 +123,8 @@ pub(crate) async fn run(command: &Import, options: &Options) -> anyhow::Result<E
         command.dir.display()
     );
     let imported = importer.imported;
+    // What was put in by many commits takes less once it is written anew.
+    services.store.pack().await?;
     services.close()?;
 
     if command.json {
