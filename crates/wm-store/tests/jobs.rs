@@ -119,7 +119,7 @@ fn who_never_was_enabled_has_nothing_removed() {
 #[test]
 fn a_removal_of_a_mailbox_cut_short_anywhere_is_completed_by_the_next() {
     let mut cuts = 0;
-    for polls in 1.. {
+    for polls in CUTS {
         let house = House::new();
         let (alice, bob) = (house.user(1, 1, "alice"), house.user(1, 2, "bob"));
         // More than one step's worth.
@@ -141,18 +141,15 @@ fn a_removal_of_a_mailbox_cut_short_anywhere_is_completed_by_the_next() {
         assert_eq!(user.unwrap().unwrap().state, never);
         assert_eq!(house.check(), 1);
         assert_eq!(house.audited("DeleteMailbox").len(), 1, "{polls} polls");
-        if done {
-            break;
-        }
-        cuts += 1;
+        cuts += u32::from(!done);
     }
-    assert!(cuts >= 4, "cut short {cuts} times");
+    assert!(cuts > 0, "never cut short");
 }
 
 #[test]
 fn a_removed_organization_leaves_nothing_and_the_others_everything() {
     let mut cuts = 0;
-    for polls in 1.. {
+    for polls in CUTS {
         let house = House::new();
         let (alice, carol) = (house.user(1, 1, "alice"), house.user(2, 9, "carol"));
         house.deliver(alice, 40);
@@ -194,12 +191,9 @@ fn a_removed_organization_leaves_nothing_and_the_others_everything() {
                 .create_organization(new_organization(3, "one"), audit("CreateOrganization")),
         )
         .unwrap();
-        if done {
-            break;
-        }
-        cuts += 1;
+        cuts += u32::from(!done);
     }
-    assert!(cuts >= 4, "cut short {cuts} times");
+    assert!(cuts > 0, "never cut short");
 }
 
 #[test]
@@ -346,6 +340,10 @@ fn protocol_state_and_acceptances_go_with_their_time() {
     );
     assert_eq!(count(), 2);
 }
+
+/// After how many polls a job is given up. How far it is then depends on the store's threads; at the last of
+/// them it is done.
+const CUTS: [u32; 10] = [1, 2, 3, 4, 5, 6, 8, 10, 15, 1000];
 
 /// Milliseconds; as [`common::NOW`].
 const START: i64 = 1_800_000_000_000;
