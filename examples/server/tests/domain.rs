@@ -12,12 +12,12 @@ mod common;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use common::{Server, run, text};
+use common::{Server, domain, run, text};
 use serde_json::Value;
 
 /// Records by name and type, as octets of the wire (RFC 1035 §3.2).
@@ -149,21 +149,6 @@ fn string(text: &str) -> Vec<u8> {
 fn name(text: &str) -> Vec<u8> {
     let labels: Vec<Vec<u8>> = text.split('.').map(string).collect();
     [labels.concat(), vec![0]].concat()
-}
-
-fn domain(data_dir: &Path, command: &str) -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_wm-server"));
-    program
-        .args([
-            "domain",
-            command,
-            "example.com",
-            "--host",
-            "mail.example.net",
-        ])
-        .arg("--data-dir")
-        .arg(data_dir);
-    program
 }
 
 fn check(data_dir: &Path, server: &NameServer) -> (Option<i32>, Value) {

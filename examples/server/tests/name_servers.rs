@@ -14,9 +14,9 @@ mod name_server;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use common::{run, text};
+use common::{domain, run, text};
 use name_server::{Key, NameServer, ZoneFile, program};
 use serde_json::Value;
 
@@ -25,23 +25,6 @@ const KEY: Key = Key {
     algorithm: "hmac-sha512",
     secret: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 };
-
-fn domain(dir: &Path, command: &str) -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_wm-server"));
-    program
-        .args([
-            "domain",
-            command,
-            "example.com",
-            "--host",
-            "mail.example.net",
-        ])
-        .arg("--data-dir")
-        .arg(dir)
-        .stdin(Stdio::null())
-        .env_remove("WM_TSIG_SECRET");
-    program
-}
 
 /// The exit code of `check`, and `KIND STATUS` of each record.
 fn check(dir: &Path, server: &NameServer) -> (Option<i32>, Vec<String>) {

@@ -289,3 +289,21 @@ fn spawn(dir: &TempDir, args: &[String]) -> Child {
 fn data_dir(dir: &TempDir) -> PathBuf {
     dir.path().join("data")
 }
+
+/// `wm-server domain COMMAND example.com` on a data directory, with nobody to answer questions.
+pub fn domain(data_dir: &Path, command: &str) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_wm-server"));
+    program
+        .args([
+            "domain",
+            command,
+            "example.com",
+            "--host",
+            "mail.example.net",
+        ])
+        .arg("--data-dir")
+        .arg(data_dir)
+        .stdin(Stdio::null())
+        .env_remove("WM_TSIG_SECRET");
+    program
+}
