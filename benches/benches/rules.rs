@@ -1,7 +1,8 @@
 //! Email flow rules: how long a decision takes, beside the two obvious ways of doing without an index.
 //!
 //! `cargo bench -p wm-benches --bench rules`. Every benchmark goes through many addresses in random order, so that with
-//! large rule sets the caches are as cold as they are in a server.
+//! large rule sets the caches are as cold as they are in a server. What that costs depends on the machine: the last
+//! lines tell a decision in reads from memory that wait for one another.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,7 +11,7 @@
 )]
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use regex::RegexSet;
@@ -20,7 +21,7 @@ use wm_rules::{Draft, InboundAction, InboundRule, OutboundAction, OutboundRule, 
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    targets = inbound, outbound, alternatives, parse, compile, memory
+    targets = inbound, outbound, alternatives, parse, compile, memory, reads
 }
 criterion_main!(benches);
 
@@ -149,6 +150,67 @@ fn memory(_: &mut Criterion) {
             added.bytes_max / size as u64,
         );
     }
+}
+
+/// Inbound decisions, and beside them reads of which each tells where the next is, of as much memory as the patterns take.
+fn reads(_: &mut Criterion) {
+    for size in [100_000, 1_000_000] {
+        let patterns = patterns(size);
+        let rules = inbound_rules(&patterns);
+        let mut matcher = None;
+        let held = allocation_counter::measure(|| matcher = Some(rules.compile())).bytes_current;
+        let matcher = matcher.unwrap();
+        let decide = |addresses: &[EmailAddress]| {
+            let mut next = cycle(addresses);
+            nanoseconds(|| {
+                black_box(matcher.evaluate_inbound(Some(next()), &[]).action());
+            })
+        };
+        let (hit, miss) = (decide(&hits(&patterns)), decide(&misses(size)));
+        let lines = chain(held as usize / size_of::<Line>());
+        let mut at = 0;
+        let read = nanoseconds(|| at = lines[black_box(at)].next);
+        println!(
+            "reads/{size}: {read:.0} ns each, of {} MB; a hit takes {:.1} of them, a miss {:.1}",
+            held / 1_000_000,
+            hit / read,
+            miss / read
+        );
+    }
+}
+
+/// What a call takes: the median of five runs.
+fn nanoseconds(mut call: impl FnMut()) -> f64 {
+    const CALLS: u32 = 1_000_000;
+    let mut run = || {
+        let start = Instant::now();
+        (0..CALLS).for_each(|_| call());
+        start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
+    };
+    let mut runs: [f64; 5] = std::array::from_fn(|_| run());
+    runs.sort_by(f64::total_cmp);
+    runs[2]
+}
+
+/// A cache line.
+#[derive(Clone, Default)]
+#[repr(align(64))]
+struct Line {
+    next: usize,
+}
+
+/// Lines of which each leads to another, through all of them, in random order.
+fn chain(lines: usize) -> Vec<Line> {
+    let mut numbers = numbers();
+    let mut order: Vec<usize> = (0..lines.max(2)).collect();
+    for n in (1..order.len()).rev() {
+        order.swap(n, numbers() % n);
+    }
+    let mut chain = vec![Line::default(); order.len()];
+    for (n, &line) in order.iter().enumerate() {
+        chain[line].next = order[(n + 1) % order.len()];
+    }
+    chain
 }
 
 /// Distinct patterns as in lists of senders: half of them domains, the rest wildcards and addresses.

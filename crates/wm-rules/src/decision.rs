@@ -19,7 +19,7 @@ pub type OutboundDecision<'a> = Decision<'a, OutboundRule>;
 ///
 /// [`Display`](fmt::Display) writes one line for a log or a trace header; serde writes `action`, `rule`, `name`, `header`,
 /// `sender_pattern` and `recipient_pattern`, null where there is none. [`explain`](Self::explain) tells the whole story.
-pub struct Decision<'a, R> {
+pub struct Decision<'a, R: Rule> {
     ranked: &'a Ranked<R>,
     message: Message<'a>,
     rank: Option<Rank>,
@@ -52,7 +52,8 @@ impl<'a, R: Rule> Decision<'a, R> {
 
     /// What happens. Without a rule it is the default action.
     pub fn action(&self) -> &'a R::Action {
-        self.rule().map_or(R::Action::DEFAULT, Rule::action)
+        let action = self.rank.and_then(|rank| self.ranked.action(rank));
+        action.unwrap_or(R::Action::DEFAULT)
     }
 
     /// The rule that decided, or `None` if none applies.
@@ -88,13 +89,13 @@ impl<'a, R: Rule> Decision<'a, R> {
     }
 }
 
-impl<R> Clone for Decision<'_, R> {
+impl<R: Rule> Clone for Decision<'_, R> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<R> Copy for Decision<'_, R> {}
+impl<R: Rule> Copy for Decision<'_, R> {}
 
 impl<R: Rule> fmt::Debug for Decision<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,12 +1,10 @@
 //! From an address to the patterns that match it.
 
-use std::hash::{BuildHasher, Hasher};
 use std::num::NonZeroU32;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use wm_core::EmailAddress;
 
+use crate::table::{Firsts, Key, Seen, Table, Text};
 use crate::{Pattern, Specificity};
 
 /// The patterns of one side of all rules: every distinct one is a node.
@@ -16,16 +14,13 @@ use crate::{Pattern, Specificity};
 /// looked up: the address itself, its domain, then the domain's suffixes at label boundaries, longest first.
 #[derive(Debug)]
 pub(crate) struct Index {
-    table: HashTable<Key>,
-    /// The texts of the keys.
-    text: Box<str>,
+    table: Table,
     nodes: Box<[Node]>,
     /// The rules of each node, best rank first, node after node; see [`Node::rules`].
     ranks: Box<[Rank]>,
     star: Option<First>,
     has_addresses: bool,
-    /// Bit n is set when there is a wildcard of n labels. A domain name has at most 127.
-    wildcard_depths: u128,
+    wildcards: Lengths,
 }
 
 /// The most specific pattern that matches an address.
@@ -77,24 +72,29 @@ place! {
     Rank
 }
 
-/// An address, or a domain with the patterns that it can be part of.
-#[derive(Debug)]
-struct Key {
-    start: u32,
-    len: u8,
-    /// The node of the address, or of the domain without its subdomains.
-    exact: Option<First>,
-    wildcard: Option<First>,
+impl First {
+    /// From the two numbers that were [`written`](Self::written); the first is 0 where there was nothing.
+    pub(crate) fn read(id: u32, best: u32) -> Option<Self> {
+        Some(Self {
+            id: NodeId(NonZeroU32::new(id)?),
+            best_with_star: NonZeroU32::new(best).map(Rank),
+        })
+    }
+
+    pub(crate) fn written(self) -> [u32; 2] {
+        let best = self.best_with_star.map_or(0, |rank| rank.0.get());
+        [self.id.0.get(), best]
+    }
 }
 
 impl Index {
     /// An index of the patterns of the rules, given best rank first; `star` tells which of them match every address on
     /// the other side.
     pub(crate) fn new<'a>(
-        rules: impl Iterator<Item = &'a [Pattern]>,
+        rules: impl Iterator<Item = &'a [Pattern]> + Clone,
         star: impl Fn(Rank) -> bool,
     ) -> Self {
-        let mut builder = Builder::default();
+        let mut builder = Builder::new(rules.clone().map(<[_]>::len).sum());
         for (rank, patterns) in rules.enumerate() {
             for pattern in patterns {
                 builder.add(Rank::new(rank), pattern);
@@ -106,12 +106,17 @@ impl Index {
     /// The most specific pattern that matches the address.
     pub(crate) fn most_specific(&self, address: &EmailAddress) -> Option<First> {
         let (local_part, domain) = (address.local_part().as_str(), address.domain().as_ascii());
+        let address = Key::new(Text::Address(local_part, domain));
+        let domain = InDomain::new(domain, self);
+        // All buckets are asked for before one is looked into, so that they come from memory at the same time.
+        let seen = self.table.look(&address);
+        let in_domain = domain.look(self);
         if self.has_addresses
-            && let Some(key) = self.find(Text::Address(local_part, domain))
+            && let Some(place) = self.table.find(&address, seen)
         {
-            return key.exact;
+            return self.table.firsts(place).exact;
         }
-        self.domain(domain)
+        domain.find(in_domain, self)
     }
 
     /// The first node and all that follow it, less and less specific.
@@ -145,134 +150,158 @@ impl Index {
 
     /// The most specific pattern that matches every address of the domain that has no pattern of its own.
     fn domain(&self, domain: &str) -> Option<First> {
-        if let Some(key) = self.find(Text::Domain(domain))
-            && let Some(first) = key.exact.or(key.wildcard)
-        {
-            return Some(first);
-        }
-        self.parent_wildcard(domain)
+        let domain = InDomain::new(domain, self);
+        domain.find(domain.look(self), self)
     }
 
     /// The longest wildcard above the domain, or the star.
     fn parent_wildcard(&self, domain: &str) -> Option<First> {
-        if self.wildcard_depths == 0 {
-            return self.star;
+        let domain = InDomain::new(domain, self);
+        domain.find_parent(domain.look(self).1, self)
+    }
+}
+
+/// What is looked for when the patterns of a domain are.
+struct InDomain<'a> {
+    itself: Key<'a>,
+    /// Of the domains above it, those that are as long as some wildcard.
+    nearest: Option<Key<'a>>,
+    others: Parents<'a>,
+}
+
+impl<'a> InDomain<'a> {
+    fn new(domain: &'a str, index: &Index) -> Self {
+        let mut parents = Parents {
+            below: domain,
+            lengths: index.wildcards,
+        };
+        Self {
+            itself: Key::new(Text::Domain(domain)),
+            nearest: parents.next(),
+            others: parents,
         }
-        let mut suffix = domain;
-        let mut depth = domain.bytes().filter(|&b| b == b'.').count();
-        while let Some((_, parent)) = suffix.split_once('.') {
-            if self.wildcard_depths & (1 << depth) != 0
-                && let Some(Key {
-                    wildcard: Some(first),
-                    ..
-                }) = self.find(Text::Domain(parent))
-            {
-                return Some(*first);
+    }
+
+    fn look(&self, index: &Index) -> (Seen, Option<Seen>) {
+        let table = &index.table;
+        (
+            table.look(&self.itself),
+            self.nearest.as_ref().map(|key| table.look(key)),
+        )
+    }
+
+    /// The most specific pattern that matches every address of the domain.
+    fn find(&self, (itself, nearest): (Seen, Option<Seen>), index: &Index) -> Option<First> {
+        if let Some(place) = index.table.find(&self.itself, itself) {
+            let firsts = index.table.firsts(place);
+            if let Some(first) = firsts.exact.or(firsts.wildcard) {
+                return Some(first);
             }
-            suffix = parent;
-            depth -= 1;
         }
-        self.star
+        self.find_parent(nearest, index)
     }
 
-    fn find(&self, text: Text<'_>) -> Option<&Key> {
-        self.table
-            .find(text.hash(), |key| text.is(key.text(&self.text)))
+    /// The longest wildcard above the domain, or the star.
+    fn find_parent(&self, nearest: Option<Seen>, index: &Index) -> Option<First> {
+        let table = &index.table;
+        let mut others = self.others;
+        let mut parent = self.nearest.zip(nearest);
+        while let Some((key, seen)) = parent {
+            let place = table.find(&key, seen);
+            if let Some(first) = place.and_then(|place| table.firsts(place).wildcard) {
+                return Some(first);
+            }
+            parent = others.next().map(|key| (key, table.look(&key)));
+        }
+        index.star
     }
 }
 
-impl Key {
-    fn text<'a>(&self, text: &'a str) -> &'a str {
-        let start = self.start as usize;
-        text.get(start..start + usize::from(self.len))
-            .unwrap_or_default()
-    }
-}
-
-/// What is looked up. An address is never equal to a domain, since it has an `@`.
+/// The domains above a domain that are as long as some wildcard, the longest first.
 #[derive(Clone, Copy)]
-enum Text<'a> {
-    Address(&'a str, &'a str),
-    Domain(&'a str),
+struct Parents<'a> {
+    below: &'a str,
+    lengths: Lengths,
 }
 
-impl<'a> Text<'a> {
-    fn of(pattern: &'a Pattern) -> Option<Self> {
-        match pattern {
-            Pattern::Address(address) => Some(Self::Address(
-                address.local_part().as_str(),
-                address.domain().as_ascii(),
-            )),
-            Pattern::Domain(domain) | Pattern::Wildcard(domain) => {
-                Some(Self::Domain(domain.as_ascii()))
+impl<'a> Parents<'a> {
+    fn next(&mut self) -> Option<Key<'a>> {
+        loop {
+            // Faster than `split_once` for what is a few octets away.
+            let dot = self.below.bytes().position(|octet| octet == b'.')?;
+            self.below = self.below.get(dot + 1..)?;
+            if self.lengths.contains(self.below.len()) {
+                return Some(Key::new(Text::Domain(self.below)));
             }
-            Pattern::Star => None,
+        }
+    }
+}
+
+/// Lengths of domain names in octets. There are none above 253.
+#[derive(Debug, Default, Clone, Copy)]
+struct Lengths([u64; 4]);
+
+impl Lengths {
+    fn insert(&mut self, length: usize) {
+        if let Some(bits) = self.0.get_mut(length / 64) {
+            *bits |= 1 << (length % 64);
         }
     }
 
-    /// The text of a key.
-    fn parse(text: &'a str) -> Self {
-        match text.rsplit_once('@') {
-            Some((local_part, domain)) => Self::Address(local_part, domain),
-            None => Self::Domain(text),
-        }
-    }
-
-    /// The seed is fixed, so that evaluation needs no randomness. A sender who knows it gains nothing: the keys of
-    /// the table come from the rules, and a search is bounded by how they lie.
-    fn hash(self) -> u64 {
-        let mut hasher = FixedState::with_seed(0).build_hasher();
-        match self {
-            Self::Address(local_part, domain) => {
-                hasher.write(local_part.as_bytes());
-                hasher.write(domain.as_bytes());
-            }
-            Self::Domain(domain) => hasher.write(domain.as_bytes()),
-        }
-        hasher.finish()
-    }
-
-    fn is(self, text: &str) -> bool {
-        match self {
-            Self::Address(local_part, domain) => {
-                text.len() == local_part.len() + 1 + domain.len()
-                    && text.ends_with(domain)
-                    && text
-                        .strip_prefix(local_part)
-                        .is_some_and(|rest| rest.starts_with('@'))
-            }
-            Self::Domain(domain) => text == domain,
-        }
-    }
-
-    fn append_to(self, arena: &mut String) {
-        match self {
-            Self::Address(local_part, domain) => arena.extend([local_part, "@", domain]),
-            Self::Domain(domain) => arena.push_str(domain),
-        }
+    fn contains(self, length: usize) -> bool {
+        let bits = self.0.get(length / 64);
+        bits.is_some_and(|bits| bits & (1 << (length % 64)) != 0)
     }
 }
 
 /// An index that is being made.
-#[derive(Default)]
 struct Builder {
-    table: HashTable<Key>,
-    text: String,
+    table: Table,
     nodes: Vec<Node>,
     star: Option<First>,
     has_addresses: bool,
-    wildcard_depths: u128,
+    wildcards: Lengths,
     /// Which rule has which pattern, in the order of the rules.
     occurrences: Vec<(NodeId, Rank)>,
 }
 
 impl Builder {
+    fn new(patterns: usize) -> Self {
+        Self {
+            table: Table::new(patterns),
+            nodes: Vec::with_capacity(patterns),
+            star: None,
+            has_addresses: false,
+            wildcards: Lengths::default(),
+            occurrences: Vec::with_capacity(patterns),
+        }
+    }
+
     fn add(&mut self, rank: Rank, pattern: &Pattern) {
+        let id = self.node(pattern);
+        self.occurrences.push((id, rank));
+    }
+
+    /// The node of the pattern, which is made where there is none.
+    fn node(&mut self, pattern: &Pattern) -> NodeId {
         let new = First {
             id: NodeId::new(self.nodes.len()),
             best_with_star: None,
         };
-        let id = self.slot(pattern).get_or_insert(new).id;
+        let id = match Text::of(pattern) {
+            None => self.star.get_or_insert(new).id,
+            Some(text) => {
+                let place = self.table.find_or_insert(text);
+                let mut firsts = self.table.firsts(place);
+                let slot = match pattern {
+                    Pattern::Wildcard(_) => &mut firsts.wildcard,
+                    _ => &mut firsts.exact,
+                };
+                let id = slot.get_or_insert(new).id;
+                self.table.set(place, firsts);
+                id
+            }
+        };
         if id == new.id {
             self.nodes.push(Node {
                 specificity: pattern.specificity(),
@@ -280,63 +309,29 @@ impl Builder {
                 rules: 0,
                 best_with_star: None,
             });
+            self.has_addresses |= matches!(pattern, Pattern::Address(_));
+            if let Pattern::Wildcard(domain) = pattern {
+                self.wildcards.insert(domain.as_ascii().len());
+            }
         }
-        self.occurrences.push((id, rank));
-    }
-
-    /// Where the node of the pattern is kept.
-    fn slot(&mut self, pattern: &Pattern) -> &mut Option<First> {
-        let Some(text) = Text::of(pattern) else {
-            return &mut self.star;
-        };
-        if let Pattern::Wildcard(domain) = pattern {
-            self.wildcard_depths |= 1 << domain.labels().count();
-        }
-        self.has_addresses |= matches!(pattern, Pattern::Address(_));
-        let arena = &mut self.text;
-        let key = self
-            .table
-            .entry(
-                text.hash(),
-                |key| text.is(key.text(arena)),
-                |key| Text::parse(key.text(arena)).hash(),
-            )
-            .or_insert_with(|| {
-                let start = arena.len();
-                text.append_to(arena);
-                Key {
-                    // At most `MAX_PATTERNS` texts of at most 254 octets each: both fit.
-                    start: start as u32,
-                    len: (arena.len() - start) as u8,
-                    exact: None,
-                    wildcard: None,
-                }
-            })
-            .into_mut();
-        match pattern {
-            Pattern::Wildcard(_) => &mut key.wildcard,
-            _ => &mut key.exact,
-        }
+        id
     }
 
     fn finish(mut self, star: impl Fn(Rank) -> bool) -> Index {
         let ranks = self.distribute();
         let mut index = Index {
             table: self.table,
-            text: self.text.into(),
             nodes: Box::default(),
             ranks,
             star: self.star,
             has_addresses: self.has_addresses,
-            wildcard_depths: self.wildcard_depths,
+            wildcards: self.wildcards,
         };
         let mut nodes = self.nodes;
         index.link(&mut nodes);
         index.nodes = nodes.into();
         index.find_best(star);
-        index
-            .table
-            .shrink_to_fit(|key| Text::parse(key.text(&index.text)).hash());
+        index.table.shrink_to_fit();
         index
     }
 
@@ -370,13 +365,16 @@ impl Index {
                 node.next = next.map(|next| next.id);
             }
         };
-        for key in &self.table {
-            match Text::parse(key.text(&self.text)) {
-                Text::Address(_, domain) => set(key.exact, self.domain(domain)),
+        for place in self.table.places() {
+            let firsts = self.table.firsts(place);
+            match self.table.text(place) {
+                Text::Address(_, domain) => {
+                    set(firsts.exact, self.domain(domain));
+                }
                 Text::Domain(domain) => {
                     let parent = self.parent_wildcard(domain);
-                    set(key.wildcard, parent);
-                    set(key.exact, key.wildcard.or(parent));
+                    set(firsts.wildcard, parent);
+                    set(firsts.exact, firsts.wildcard.or(parent));
                 }
             }
         }
@@ -391,11 +389,17 @@ impl Index {
                 node.best_with_star = best;
             }
         }
-        let keyed = self.table.iter_mut();
-        let firsts = keyed.flat_map(|key| [&mut key.exact, &mut key.wildcard]);
-        for first in firsts.chain([&mut self.star]).flatten() {
-            let node = self.nodes.get(first.id.index());
-            first.best_with_star = node.and_then(|node| node.best_with_star);
-        }
+        let nodes = &self.nodes;
+        let best = |first: First| First {
+            best_with_star: nodes
+                .get(first.id.index())
+                .and_then(|node| node.best_with_star),
+            ..first
+        };
+        self.star = self.star.map(best);
+        self.table.update(|firsts| Firsts {
+            exact: firsts.exact.map(best),
+            wildcard: firsts.wildcard.map(best),
+        });
     }
 }

@@ -55,6 +55,7 @@ mod matcher;
 mod pattern;
 mod rule;
 mod set;
+mod table;
 
 pub use action::{Action, InboundAction, OutboundAction, Precedence};
 pub use decision::{Decision, Header, InboundDecision, OutboundDecision};

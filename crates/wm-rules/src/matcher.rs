@@ -28,8 +28,8 @@ use crate::{
 /// *current.write().unwrap() = Arc::new(rules.compile()); // for each change
 /// ```
 ///
-/// An evaluation takes one table look-up for the address, one for its domain and one for each parent domain at whose
-/// depth there is a wildcard, however many rules there are. Outbound, each pair of matching sender and recipient patterns
+/// An evaluation takes one table look-up for the address, one for its domain and one for each parent domain that is as
+/// long as some wildcard, however many rules there are. Outbound, each pair of matching sender and recipient patterns
 /// is looked at in addition, and the lists of rules that have one or the other are intersected.
 #[derive(Debug)]
 pub struct Matcher {
@@ -42,11 +42,13 @@ pub struct Matcher {
 
 /// The rules of one direction in order of precedence.
 #[derive(Debug)]
-pub(crate) struct Ranked<R> {
+pub(crate) struct Ranked<R: Rule> {
     pub(crate) rules: Arc<[R]>,
     pub(crate) precedence: Precedence,
     /// The places of the rules, best rank first.
     order: Box<[u32]>,
+    /// Their actions in the same order, close together where the rules are not.
+    actions: Box<[R::Action]>,
 }
 
 impl Matcher {
@@ -228,19 +230,29 @@ impl<R: Rule> Ranked<R> {
             .map(|(place, rule)| (rule.action().rank(precedence), rule.id(), place))
             .collect();
         order.sort_unstable();
-        let order = order.into_iter().map(|(.., place)| place).collect();
+        let order: Box<[u32]> = order.into_iter().map(|(.., place)| place).collect();
+        let rule = |&place: &u32| rules.get(place as usize);
+        let actions = order
+            .iter()
+            .filter_map(rule)
+            .map(|rule| rule.action().clone());
         Self {
-            rules,
-            precedence,
+            actions: actions.collect(),
             order,
+            precedence,
+            rules,
         }
+    }
+
+    pub(crate) fn action(&self, rank: Rank) -> Option<&R::Action> {
+        self.actions.get(rank.index())
     }
 
     pub(crate) fn rule(&self, rank: Rank) -> Option<&R> {
         self.rules.get(*self.order.get(rank.index())? as usize)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &R> + Clone {
         self.order
             .iter()
             .filter_map(|&place| self.rules.get(place as usize))
