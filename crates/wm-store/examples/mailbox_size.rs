@@ -17,6 +17,7 @@ use futures::executor::block_on;
 use std::{
     env, fs,
     ops::Range,
+    os::unix::fs::MetadataExt,
     path::Path,
     sync::Arc,
     thread,
@@ -323,7 +324,8 @@ fn size(path: &Path) -> u64 {
     entries
         .map(|path| match path.is_dir() {
             true => size(&path),
-            false => path.metadata().unwrap().len(),
+            // What it has of blocks: an engine's file may be longer than what was written.
+            false => path.metadata().unwrap().blocks() * 512,
         })
         .sum()
 }

@@ -144,8 +144,8 @@ fn workload() {
     work::work(&store, run, seed.parse().unwrap(), &note, &|| false);
 }
 
-/// A group of commits is one sync of the segments and one of the engine. redb syncs once more when it
-/// makes its file longer, which it does by doubling it.
+/// A group of commits is one sync of the segments and one of the engine, also where the engine's file
+/// grows in between.
 #[test]
 fn a_group_of_commits_costs_two_syncs() {
     for engine in ["redb", "sled"] {
@@ -154,17 +154,13 @@ fn a_group_of_commits_costs_two_syncs() {
         };
         let (_, groups) = counted.notes.trim_end().rsplit_once(' ').unwrap();
         let groups: usize = groups.parse().unwrap();
-        println!(
-            "{engine}: {} syncs for {groups} groups, the file grew {} times",
-            counted.ended, counted.growths
-        );
+        println!("{engine}: {} syncs for {groups} groups", counted.ended);
         assert!(groups >= MESSAGES);
-        assert!(counted.ended <= 2 * groups + counted.growths);
-        assert!(counted.growths <= 16, "{}", counted.growths);
+        assert!(counted.ended <= 2 * groups);
     }
 }
 
-const MESSAGES: usize = 200;
+const MESSAGES: usize = 400;
 
 /// Delivers one message after the other.
 fn deliveries(root: &Path, engine: &str) {

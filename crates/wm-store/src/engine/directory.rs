@@ -1,7 +1,7 @@
 use super::EngineError;
 use std::{
     ffi::OsStr,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, Metadata, OpenOptions, TryLockError},
     io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
 };
@@ -194,10 +194,19 @@ fn size_of_tree(path: &Path) -> io::Result<u64> {
         let entry = entry?;
         size += match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => size_of_tree(&entry.path())?,
-            Ok(metadata) => metadata.len(),
+            Ok(metadata) => taken(&metadata),
             Err(error) if error.kind() == ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
     }
     Ok(size)
+}
+
+/// Octets a file takes on disk: what it has of blocks, which is less than its length where nothing
+/// was written.
+fn taken(metadata: &Metadata) -> u64 {
+    #[cfg(unix)]
+    return std::os::unix::fs::MetadataExt::blocks(metadata) * 512;
+    #[cfg(not(unix))]
+    return metadata.len();
 }

@@ -1,12 +1,15 @@
+mod file;
+
 use super::{
     Batch, Direction, Engine, EngineError, EngineOptions, Entries, KeyRange, Snapshot, SyncPolicy,
     Write, directory::Directory, guard::guarded,
 };
 use ::redb::{
-    Builder, Database, ReadOnlyTable, ReadableDatabase, StorageBackend, StorageError,
-    TableDefinition, backends::FileBackend,
+    Builder, Database, ReadOnlyTable, ReadableDatabase, StorageError, TableDefinition,
+    backends::FileBackend,
 };
 use bytes::Bytes;
+use file::File;
 use std::{
     error::Error,
     fmt,
@@ -313,48 +316,18 @@ fn create(path: &Path, options: EngineOptions) -> Result<Database, ::redb::Error
     let mut builder = Builder::new();
     builder.set_cache_size(usize::try_from(options.cache).unwrap_or(usize::MAX));
     builder.set_check_integrity_on_open(options.check);
-    let database = match options.sync {
-        SyncPolicy::Durable => builder.create(path)?,
-        SyncPolicy::Off => {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)?;
-            builder.create_with_backend(Unsynced(FileBackend::new(file)?))?
-        }
-    };
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    let file = File::new(FileBackend::new(file)?, options.sync)?;
+    let database = builder.create_with_backend(file)?;
     let transaction = database.begin_write()?;
     transaction.open_table(TABLE)?;
     transaction.commit()?;
     Ok(database)
-}
-
-/// A file that is never synced.
-#[derive(Debug)]
-struct Unsynced(FileBackend);
-
-impl StorageBackend for Unsynced {
-    fn len(&self) -> Result<u64, io::Error> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> Result<(), io::Error> {
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        self.0.write(offset, data)
-    }
 }
 
 fn from_redb(directory: &Directory, error: ::redb::Error) -> EngineError {

@@ -214,8 +214,6 @@ impl<'a> Lane<'a> {
 #[allow(dead_code, reason = "not every workload is counted")]
 pub struct Syncs {
     pub ended: usize,
-    /// How often a file was made longer in one go.
-    pub growths: usize,
     pub notes: String,
 }
 
@@ -239,7 +237,6 @@ pub fn syncs(run: &str) -> Option<Syncs> {
     let count = |which: fn(&Event) -> bool| events.iter().filter(|event| which(event)).count();
     Some(Syncs {
         ended: count(|event| matches!(event, Event::SyncEnded(_))),
-        growths: count(|event| matches!(event, Event::Truncate(..))),
         notes: fs::read_to_string(live.join(NOTES)).unwrap(),
     })
 }
