@@ -29,7 +29,7 @@ use wm_core::{
     model::{Flags, FolderRole, ItemClass, Origin, Protocol, Summary},
     traits::{
         Acceptance, Changeset, Delivery, Expect, ItemContent, ItemList, ItemUpdate, ListBy,
-        MailboxStore, Mode, NewItem, Operation, Outcome, Spool,
+        MailboxSearch, MailboxStore, Mode, NewItem, Operation, Outcome, SearchQuery, Spool, Term,
     },
 };
 use wm_store::{
@@ -64,6 +64,7 @@ fn main() {
     let small = Measured::fill(&engine, (items / 100).max(BATCH * WRITERS), octets);
     small.warm_up();
     compare(&small, &large);
+    search(&small);
 }
 
 /// A store with one mailbox.
@@ -195,6 +196,27 @@ fn compare(small: &Measured, large: &Measured) {
             small.items,
             large.items,
             many.as_secs_f64() / few.as_secs_f64()
+        );
+    }
+}
+
+/// Times a search that finds nothing, and so looks at every item.
+fn search(measured: &Measured) {
+    for (what, term) in [
+        ("subjects", Term::Subject("nowhere".into())),
+        ("texts", Term::Body("nowhere".into())),
+    ] {
+        let query = SearchQuery {
+            terms: vec![term],
+            ..SearchQuery::default()
+        };
+        let begun = Instant::now();
+        let hits = block_on(measured.store.search(MAILBOX, query, 1)).unwrap();
+        assert!(hits.is_empty());
+        println!(
+            "searched the {what} of {} items in {:.1?}",
+            measured.items,
+            begun.elapsed()
         );
     }
 }

@@ -19,9 +19,9 @@ use crate::{
     keyspace::{INSTALLATION, Space},
     mailbox,
     seal::{KeySet, OVERHEAD},
-    segment::{self, StoredBody},
+    segment::{self, Files, StoredBody},
     spool,
-    store::version_of,
+    store::{VERSION, version_of},
 };
 use bytes::Bytes;
 use std::{
@@ -103,12 +103,16 @@ pub async fn in_directory(
     if !places.complete.exists() {
         remove(&places.unfinished)?;
         // Held while it is read, so that no server opens it; one that cannot be opened is no help.
+        let mut version = None;
         let damaged = match places.engine.exists() {
             true => match open(places.engine.clone()) {
-                Ok(engine) => match version_of(&*engine) {
-                    Err(error @ OpenError::NewerVersion { .. }) => return Err(error.into()),
-                    _ => Some(engine),
-                },
+                Ok(engine) => {
+                    version = match version_of(&*engine) {
+                        Err(error @ OpenError::NewerVersion { .. }) => return Err(error.into()),
+                        version => version.ok().flatten(),
+                    };
+                    Some(engine)
+                }
                 Err(error @ (EngineError::InUse { .. } | EngineError::NewerFormat { .. })) => {
                     return Err(error.into());
                 }
@@ -117,7 +121,12 @@ pub async fn in_directory(
             false => None,
         };
         let engine = open(places.unfinished.clone())?;
-        report = rebuild(&places, damaged, engine, &progress).await?;
+        let mut parts = StoreParts::in_directory(&places.root, engine)?;
+        let journal = parts.journal.take();
+        if version.is_none() {
+            refuse_newer(journal.as_deref())?;
+        }
+        report = rebuild(parts, journal, damaged, &progress).await?;
         fs::rename(&places.unfinished, &places.complete)?;
         sync_directory(&places.root)?;
     }
@@ -168,15 +177,26 @@ impl Places {
     }
 }
 
-/// Fills `engine`, which is empty.
+/// Where the engine does not say of which version it was, the journal does.
+fn refuse_newer(journal: Option<&dyn Files>) -> Result<(), RepairError> {
+    match journal.map(journal::newer_version).transpose()?.flatten() {
+        Some(found) => Err(OpenError::NewerVersion {
+            found,
+            supported: VERSION,
+        }
+        .into()),
+        None => Ok(()),
+    }
+}
+
+/// Fills the engine in `parts`, which is empty.
 async fn rebuild(
-    places: &Places,
+    parts: StoreParts,
+    journal: Option<Arc<dyn Files>>,
     damaged: Option<Arc<dyn Engine>>,
-    engine: Arc<dyn Engine>,
     progress: &Progress,
 ) -> Result<RepairReport, RepairError> {
-    let mut parts = StoreParts::in_directory(&places.root, engine.clone())?;
-    let journal = parts.journal.take();
+    let engine = parts.engine.clone();
     let store = Store::open(parts)?;
     let mut report = RepairReport::default();
 

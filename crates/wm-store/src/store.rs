@@ -15,8 +15,9 @@ use wm_core::{
     traits::{KeyService, StoreError},
 };
 
-/// Version of everything the store keeps in its engine. A raise comes with an upgrade path.
-const VERSION: u32 = 1;
+/// Version of everything the store keeps in its engine, and in the journal, which is a copy of it. A raise comes
+/// with an upgrade path that ends with a checkpoint, so that no file of the journal is of an older version.
+pub(crate) const VERSION: u32 = 1;
 
 /// The mailboxes and the spool of an installation, on one engine and one directory of segments.
 ///

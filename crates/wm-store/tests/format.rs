@@ -87,6 +87,44 @@ fn a_store_of_a_newer_version_is_refused_and_nothing_is_changed() {
     }
 }
 
+/// With an engine that cannot be read the journal is all that tells of which version the store is.
+#[test]
+fn a_newer_journal_is_not_taken_for_a_damaged_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    {
+        let store = common::open(path, |at| try_open("redb", at).unwrap());
+        block_on(store.create(mailbox(1), NOW)).unwrap();
+        block_on(common::deliver(&store, 1, mailbox(1), b"kept")).unwrap();
+    }
+    fs::write(path.join("engine/redb"), [0; 8192]).unwrap();
+    let set_journal_version = |version| {
+        for (file, mut bytes) in contents(&path.join("journal")) {
+            assert_eq!(bytes[..3], *b"wmj");
+            bytes[3] = version;
+            fs::write(file, bytes).unwrap();
+        }
+    };
+    let repair = || {
+        let open = |path| try_open("redb", path);
+        block_on(repair::in_directory(path, open, |_, _, _| ()))
+    };
+    set_journal_version(2);
+    let before = contents(&path.join("journal"));
+    let refused = repair().unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            RepairError::Open(OpenError::NewerVersion { found: 2, .. })
+        ),
+        "{refused:?}"
+    );
+    assert!(contents(&path.join("journal")) == before);
+
+    set_journal_version(1);
+    assert_eq!(repair().unwrap().items, 1);
+}
+
 fn try_open(name: &str, path: PathBuf) -> Result<Arc<dyn Engine>, wm_store::engine::EngineError> {
     let options = EngineOptions::default();
     Ok(match name {

@@ -27,7 +27,7 @@
 
 mod replay;
 
-pub(crate) use replay::{Replay, replay};
+pub(crate) use replay::{Replay, newer_version, replay};
 
 use crate::{
     Store,

@@ -25,6 +25,18 @@ pub(crate) struct Replay {
     pub(crate) torn: u64,
 }
 
+/// The format version of the journal in `files`, if no file of it is of one that is known here.
+pub(crate) fn newer_version(files: &dyn Files) -> io::Result<Option<u32>> {
+    let mut newest = None;
+    for (number, kind) in numbers(files)? {
+        match Records::open(files, &name(number, kind))?.bytes(0, MAGIC.len())?[..] {
+            [b'w', b'm', b'j', version] if version > MAGIC[3] => newest = newest.max(Some(version)),
+            _ => return Ok(None),
+        }
+    }
+    Ok(newest.map(u32::from))
+}
+
 /// What there is, as far as opening needs it.
 pub(super) struct Last {
     pub(super) next_file: u32,
