@@ -6,7 +6,8 @@
     missing_docs
 )]
 
-mod common;
+#[path = "../../wm-core/tests/corpora/mod.rs"]
+mod corpora;
 
 use imap_codec::ResponseCodec;
 use imap_codec::decode::Decoder;
@@ -88,7 +89,7 @@ fn the_two_part_message_of_rfc_9051_has_its_body_structure() {
 #[test]
 fn every_message_has_an_envelope_and_a_body_structure_that_clients_can_read() {
     let (mut seen, mut too_deep) = (0, 0);
-    for (path, message) in common::messages() {
+    for (path, message) in corpora::messages() {
         let structure = Structure::of(&message);
         for item in [
             MessageDataItem::Envelope(envelope(structure.root().head())),

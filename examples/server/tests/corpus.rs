@@ -8,43 +8,28 @@
 )]
 
 mod common;
+#[path = "../../../crates/wm-core/tests/corpora/mod.rs"]
+mod corpora;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::Server;
 use common::imap::Mailbox;
 use common::smtp::Smtp;
-use common::{Server, absent, run};
 
 #[test]
 fn every_sample_of_cpython_comes_back_as_sent() {
-    let folder = Path::new("/usr/lib/python3.11/test/test_email/data");
-    if !folder.is_dir() {
-        return absent("CPython's test suite (libpython3.11-testsuite)");
+    if let Some(folder) = corpora::cpython() {
+        samples_come_back_as_sent(&folder, 40);
     }
-    samples_come_back_as_sent(folder, 40);
 }
 
 #[test]
 fn every_sample_of_mail_parser_comes_back_as_sent() {
-    let cargo = std::env::var("CARGO").unwrap();
-    let metadata = run(std::process::Command::new(cargo)
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--offline",
-            "--manifest-path",
-        ])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")));
-    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    let parser = packages
-        .iter()
-        .find(|package| package["name"] == "mail-parser")
-        .unwrap();
-    let manifest = Path::new(parser["manifest_path"].as_str().unwrap());
-    samples_come_back_as_sent(&manifest.parent().unwrap().join("resources/eml"), 100);
+    if let Some(folder) = corpora::mail_parser() {
+        samples_come_back_as_sent(&folder, 100);
+    }
 }
 
 /// Sends every message in and below a folder, of which at least `floor` have to be accepted.

@@ -11,7 +11,7 @@ use wm_core::model::FolderRole;
 use wm_imap::session::Event;
 
 use crate::house::{Client, House, NOW};
-use crate::{MESSAGE, common};
+use crate::{MESSAGE, corpora};
 
 const RETURN_PATH: &str = "Return-Path: <sender@example.org>\r\n";
 
@@ -34,7 +34,7 @@ fn literal(client: &mut Client, command: &str) -> Vec<u8> {
 fn every_message_is_fetched_byte_for_byte_with_envelope_and_body_structure() {
     let house = House::new();
     let mut client = house.inbox();
-    let messages = common::messages();
+    let messages = corpora::messages();
     for (n, (path, message)) in messages.iter().enumerate() {
         // By delivery and by APPEND in turn.
         let number = n + 1;

@@ -8,8 +8,8 @@
 )]
 
 mod changes;
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../../../wm-core/tests/corpora/mod.rs"]
+mod corpora;
 #[cfg(feature = "tokio")]
 mod driver;
 mod fetch;

@@ -1,15 +1,15 @@
 //! [`MailboxSearch`] without an index: items are looked at newest first, until enough are found.
 //!
 //! Nothing is kept for it, so there is nothing more to seal, to rebuild or to shred. What the
-//! summaries decide is decided on them; content is read, a message at a time, only where a term asks
-//! for text that they do not hold. A page of items and one message are in memory, however large the
-//! mailbox is, and no state of the engine is held for longer than a page.
+//! summaries decide is decided on them; content is read only where a term asks for text that they do
+//! not hold. A page of items and four messages are in memory, however large the mailbox is, and no
+//! state of the engine is held for longer than a page.
 
 use super::view::View;
 use crate::{engine::Snapshot, store::Store};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, future::ready, stream};
 use std::{collections::BTreeSet, sync::Arc};
 use wm_core::{
     FolderId, ItemId, MailboxRef, Timestamp,
@@ -20,6 +20,8 @@ use wm_core::{
 
 /// Items taken from one state of the engine.
 const PAGE: usize = 128;
+/// Items that are looked at while one waits for its content.
+const AT_ONCE: usize = 4;
 /// Octets of an item's content that are looked at.
 const LOOKED_AT: u64 = 4 << 20;
 /// Conditions one inside the other.
@@ -52,14 +54,21 @@ impl MailboxSearch for Store {
             let folders = folders.clone();
             let page = move |view: View<'_>| page(view, &folders, within, before);
             let (items, last) = self.view(mailbox, page).await?;
-            for item in items {
-                if hits.len() < limit && self.matches(mailbox, &terms, &item).await? {
-                    hits.push(SearchHit {
+            let hit = |item: Item| {
+                let terms = &terms;
+                async move {
+                    let hit = SearchHit {
                         item: item.id,
                         folder: item.folder,
-                    });
+                    };
+                    let matches = self.matches(mailbox, terms, &item).await?;
+                    Ok::<_, StoreError>(matches.then_some(hit))
                 }
-            }
+            };
+            let found = stream::iter(items).map(hit).buffered(AT_ONCE);
+            let found = found.try_filter_map(|hit| ready(Ok(hit)));
+            let missing = limit - hits.len();
+            hits.extend(found.take(missing).try_collect::<Vec<_>>().await?);
             match last {
                 Some(_) => before = last,
                 None => break,
