@@ -19,6 +19,7 @@ use std::{
     ops::Range,
     os::unix::fs::MetadataExt,
     path::Path,
+    process::Command,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -51,20 +52,55 @@ const CALLS: usize = 201;
 /// What the criterion allows, besides: octets for an item.
 const ALLOWED: f64 = 600.0;
 
+/// The environment variable that says which directory to fill, to the process that fills it.
+const FILL: &str = "WM_MAILBOX_SIZE_FILL";
+
 fn main() {
     let mut arguments = env::args().skip(1);
     let engine = arguments.next().unwrap_or_else(|| "redb".into());
     let mut number = |default| arguments.next().map_or(default, |n| n.parse().unwrap());
     let items: u64 = number(10_000);
     let octets: usize = number(5_000) as usize;
+    if let Some(path) = env::var_os(FILL) {
+        return fill(Path::new(&path), &engine, items, octets);
+    }
 
-    let large = Measured::fill(&engine, items, octets);
+    let large = Measured::new(&engine, items, octets);
     large.warm_up();
     println!("resident {} MB", resident() >> 20);
-    let small = Measured::fill(&engine, (items / 100).max(BATCH * WRITERS), octets);
+    let small = Measured::new(&engine, (items / 100).max(BATCH * WRITERS), octets);
     small.warm_up();
     compare(&small, &large);
     search(&small);
+}
+
+/// Makes a store with a mailbox of so many items, as an import does, and packs it.
+fn fill(path: &Path, engine: &str, items: u64, octets: usize) {
+    let begun = Instant::now();
+    let store = open(path, engine, SyncPolicy::Off);
+    block_on(store.create(MAILBOX, AT)).unwrap();
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (store, share) = (&store, items / WRITERS);
+            let all = writer * share..(writer + 1) * share;
+            scope.spawn(move || {
+                for from in all.clone().step_by(BATCH as usize) {
+                    let some = from..(from + BATCH).min(all.end);
+                    block_on(import(store, some, octets));
+                }
+            });
+        }
+    });
+    println!(
+        "{engine}, {items} items of {octets} octets, filled in {:.1?}",
+        begun.elapsed()
+    );
+    print_sizes("as filled", path, items, octets);
+    let begun = Instant::now();
+    block_on(store.pack()).unwrap();
+    println!("packed in {:.1?}", begun.elapsed());
+    drop(store);
+    print_sizes("packed", path, items, octets);
 }
 
 /// A store with one mailbox.
@@ -78,37 +114,18 @@ struct Measured {
 }
 
 impl Measured {
-    fn fill(engine: &str, items: u64, octets: usize) -> Self {
+    /// A store that another process fills, so that this one's memory is that of opening and using it.
+    fn new(engine: &str, items: u64, octets: usize) -> Self {
         let directory = tempfile::tempdir_in(".").unwrap();
         let path = directory.path();
-        let begun = Instant::now();
-        let store = open(path, engine, SyncPolicy::Off);
-        block_on(store.create(MAILBOX, AT)).unwrap();
-        thread::scope(|scope| {
-            for writer in 0..WRITERS {
-                let (store, share) = (&store, items / WRITERS);
-                let all = writer * share..(writer + 1) * share;
-                scope.spawn(move || {
-                    for from in all.clone().step_by(BATCH as usize) {
-                        let some = from..(from + BATCH).min(all.end);
-                        block_on(import(store, some, octets));
-                    }
-                });
-            }
-        });
-        println!(
-            "{engine}, {items} items of {octets} octets, filled in {:.1?}",
-            begun.elapsed()
-        );
-        print_sizes("as filled", path, items, octets);
-        drop(store);
+        let filled = Command::new(env::current_exe().unwrap())
+            .args([engine, &items.to_string(), &octets.to_string()])
+            .env(FILL, path)
+            .status();
+        assert!(filled.unwrap().success());
         let begun = Instant::now();
         let store = open(path, engine, SyncPolicy::Durable);
         println!("opened in {:.1?}", begun.elapsed());
-        let begun = Instant::now();
-        block_on(store.pack()).unwrap();
-        println!("packed in {:.1?}", begun.elapsed());
-        print_sizes("packed", path, items, octets);
         let folder = block_on(store.folders(MAILBOX)).unwrap()[0].id;
         let item = block_on(store.items(MAILBOX, newest(folder)))
             .unwrap()
