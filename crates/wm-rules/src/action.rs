@@ -1,4 +1,5 @@
 use std::fmt;
+use std::hash::Hash;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +71,7 @@ pub enum Precedence {
 
 /// An action of either direction.
 pub trait Action:
-    Clone + fmt::Debug + fmt::Display + PartialEq + Serialize + 'static + private::Sealed
+    Clone + fmt::Debug + fmt::Display + Eq + Hash + Serialize + 'static + private::Sealed
 {
     /// What happens when no rule applies.
     const DEFAULT: &'static Self;

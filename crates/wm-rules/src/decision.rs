@@ -19,7 +19,7 @@ pub type OutboundDecision<'a> = Decision<'a, OutboundRule>;
 ///
 /// [`Display`](fmt::Display) writes one line for a log or a trace header; serde writes `action`, `rule`, `name`, `header`,
 /// `sender_pattern` and `recipient_pattern`, null where there is none. [`explain`](Self::explain) tells the whole story.
-pub struct Decision<'a, R: Rule> {
+pub struct Decision<'a, R> {
     ranked: &'a Ranked<R>,
     message: Message<'a>,
     rank: Option<Rank>,
@@ -89,13 +89,13 @@ impl<'a, R: Rule> Decision<'a, R> {
     }
 }
 
-impl<R: Rule> Clone for Decision<'_, R> {
+impl<R> Clone for Decision<'_, R> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<R: Rule> Copy for Decision<'_, R> {}
+impl<R> Copy for Decision<'_, R> {}
 
 impl<R: Rule> fmt::Debug for Decision<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,8 @@
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 use wm_core::EmailAddress;
 
@@ -42,13 +44,14 @@ pub struct Matcher {
 
 /// The rules of one direction in order of precedence.
 #[derive(Debug)]
-pub(crate) struct Ranked<R: Rule> {
+pub(crate) struct Ranked<R> {
     pub(crate) rules: Arc<[R]>,
     pub(crate) precedence: Precedence,
     /// The places of the rules, best rank first.
     order: Box<[u32]>,
-    /// Their actions in the same order, close together where the rules are not.
-    actions: Box<[R::Action]>,
+    /// In the same order, for each the place of the first that has the same action. There are few of those, which stay in
+    /// a cache, where the rules themselves do not.
+    same_action: Box<[u32]>,
 }
 
 impl Matcher {
@@ -231,13 +234,13 @@ impl<R: Rule> Ranked<R> {
             .collect();
         order.sort_unstable();
         let order: Box<[u32]> = order.into_iter().map(|(.., place)| place).collect();
-        let rule = |&place: &u32| rules.get(place as usize);
-        let actions = order
-            .iter()
-            .filter_map(rule)
-            .map(|rule| rule.action().clone());
+        let mut first_with = HashMap::with_hasher(FixedState::with_seed(0));
+        let same_action = order.iter().map(|&place| {
+            let action = rules.get(place as usize).map(Rule::action);
+            *first_with.entry(action).or_insert(place)
+        });
         Self {
-            actions: actions.collect(),
+            same_action: same_action.collect(),
             order,
             precedence,
             rules,
@@ -245,7 +248,8 @@ impl<R: Rule> Ranked<R> {
     }
 
     pub(crate) fn action(&self, rank: Rank) -> Option<&R::Action> {
-        self.actions.get(rank.index())
+        let place = *self.same_action.get(rank.index())?;
+        self.rules.get(place as usize).map(Rule::action)
     }
 
     pub(crate) fn rule(&self, rank: Rank) -> Option<&R> {
