@@ -106,13 +106,14 @@ impl Index {
     /// The most specific pattern that matches the address.
     pub(crate) fn most_specific(&self, address: &EmailAddress) -> Option<First> {
         let (local_part, domain) = (address.local_part().as_str(), address.domain().as_ascii());
-        let address = Key::new(Text::Address(local_part, domain));
+        let address = Text::Address(local_part, domain);
+        let address = self.has_addresses.then(|| Key::new(address));
         let domain = InDomain::new(domain, self);
         // All buckets are asked for before one is looked into, so that they come from memory at the same time.
-        let seen = self.table.look(&address);
+        let seen = address.as_ref().map(|key| self.table.look(key));
         let in_domain = domain.look(self);
-        if self.has_addresses
-            && let Some(place) = self.table.find(&address, seen)
+        if let Some((key, seen)) = address.zip(seen)
+            && let Some(place) = self.table.find(&key, seen)
         {
             return self.table.firsts(place).exact;
         }
@@ -156,8 +157,9 @@ impl Index {
 
     /// The longest wildcard above the domain, or the star.
     fn parent_wildcard(&self, domain: &str) -> Option<First> {
-        let domain = InDomain::new(domain, self);
-        domain.find_parent(domain.look(self).1, self)
+        let mut parents = Parents::new(domain, self);
+        let nearest = parents.next().map(|key| (key, self.table.look(&key)));
+        parents.find(nearest, self)
     }
 }
 
@@ -171,10 +173,7 @@ struct InDomain<'a> {
 
 impl<'a> InDomain<'a> {
     fn new(domain: &'a str, index: &Index) -> Self {
-        let mut parents = Parents {
-            below: domain,
-            lengths: index.wildcards,
-        };
+        let mut parents = Parents::new(domain, index);
         Self {
             itself: Key::new(Text::Domain(domain)),
             nearest: parents.next(),
@@ -198,22 +197,7 @@ impl<'a> InDomain<'a> {
                 return Some(first);
             }
         }
-        self.find_parent(nearest, index)
-    }
-
-    /// The longest wildcard above the domain, or the star.
-    fn find_parent(&self, nearest: Option<Seen>, index: &Index) -> Option<First> {
-        let table = &index.table;
-        let mut others = self.others;
-        let mut parent = self.nearest.zip(nearest);
-        while let Some((key, seen)) = parent {
-            let place = table.find(&key, seen);
-            if let Some(first) = place.and_then(|place| table.firsts(place).wildcard) {
-                return Some(first);
-            }
-            parent = others.next().map(|key| (key, table.look(&key)));
-        }
-        index.star
+        self.others.find(self.nearest.zip(nearest), index)
     }
 }
 
@@ -225,6 +209,27 @@ struct Parents<'a> {
 }
 
 impl<'a> Parents<'a> {
+    fn new(domain: &'a str, index: &Index) -> Self {
+        Self {
+            below: domain,
+            lengths: index.wildcards,
+        }
+    }
+
+    /// The longest wildcard from the nearest domain on, which is looked for already; or the star.
+    fn find(mut self, nearest: Option<(Key<'a>, Seen)>, index: &Index) -> Option<First> {
+        let table = &index.table;
+        let mut parent = nearest;
+        while let Some((key, seen)) = parent {
+            let place = table.find(&key, seen);
+            if let Some(first) = place.and_then(|place| table.firsts(place).wildcard) {
+                return Some(first);
+            }
+            parent = self.next().map(|key| (key, table.look(&key)));
+        }
+        index.star
+    }
+
     fn next(&mut self) -> Option<Key<'a>> {
         loop {
             // Faster than `split_once` for what is a few octets away.

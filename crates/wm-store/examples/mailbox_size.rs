@@ -17,7 +17,6 @@ use futures::executor::block_on;
 use std::{
     env, fs,
     ops::Range,
-    os::unix::fs::MetadataExt,
     path::Path,
     process::Command,
     sync::Arc,
@@ -363,8 +362,7 @@ fn size(path: &Path) -> u64 {
     entries
         .map(|path| match path.is_dir() {
             true => size(&path),
-            // What it has of blocks: an engine's file may be longer than what was written.
-            false => path.metadata().unwrap().blocks() * 512,
+            false => path.metadata().unwrap().len(),
         })
         .sum()
 }

@@ -19,7 +19,7 @@ use crate::{
     keyspace::{INSTALLATION, Space},
     mailbox,
     seal::{KeySet, OVERHEAD},
-    segment::{self, Files, StoredBody},
+    segment::{self, StoredBody},
     spool,
     store::{VERSION, version_of},
 };
@@ -103,16 +103,9 @@ pub async fn in_directory(
     if !places.complete.exists() {
         remove(&places.unfinished)?;
         // Held while it is read, so that no server opens it; one that cannot be opened is no help.
-        let mut version = None;
         let damaged = match places.engine.exists() {
             true => match open(places.engine.clone()) {
-                Ok(engine) => {
-                    version = match version_of(&*engine) {
-                        Err(error @ OpenError::NewerVersion { .. }) => return Err(error.into()),
-                        version => version.ok().flatten(),
-                    };
-                    Some(engine)
-                }
+                Ok(engine) => Some(engine),
                 Err(error @ (EngineError::InUse { .. } | EngineError::NewerFormat { .. })) => {
                     return Err(error.into());
                 }
@@ -120,13 +113,9 @@ pub async fn in_directory(
             },
             false => None,
         };
+        refuse_newer(damaged.as_deref(), &places.journal)?;
         let engine = open(places.unfinished.clone())?;
-        let mut parts = StoreParts::in_directory(&places.root, engine)?;
-        let journal = parts.journal.take();
-        if version.is_none() {
-            refuse_newer(journal.as_deref())?;
-        }
-        report = rebuild(parts, journal, damaged, &progress).await?;
+        report = rebuild(&places, damaged, engine, &progress).await?;
         fs::rename(&places.unfinished, &places.complete)?;
         sync_directory(&places.root)?;
     }
@@ -155,6 +144,7 @@ struct Places {
     engine: PathBuf,
     unfinished: PathBuf,
     complete: PathBuf,
+    journal: PathBuf,
 }
 
 impl Places {
@@ -164,6 +154,7 @@ impl Places {
             engine: root.join("engine"),
             unfinished: root.join("engine.unfinished"),
             complete: root.join("engine.repaired"),
+            journal: root.join("journal"),
         }
     }
 
@@ -177,9 +168,14 @@ impl Places {
     }
 }
 
-/// Where the engine does not say of which version it was, the journal does.
-fn refuse_newer(journal: Option<&dyn Files>) -> Result<(), RepairError> {
-    match journal.map(journal::newer_version).transpose()?.flatten() {
+/// Refuses a store of a newer version. Where the engine does not say of which it is, the journal does.
+fn refuse_newer(engine: Option<&dyn Engine>, journal: &Path) -> Result<(), RepairError> {
+    match engine.map(version_of) {
+        Some(Err(error @ OpenError::NewerVersion { .. })) => return Err(error.into()),
+        Some(Ok(Some(_))) => return Ok(()),
+        _ => {}
+    }
+    match journal::newer_version(&segment::Directory::open(journal)?)? {
         Some(found) => Err(OpenError::NewerVersion {
             found,
             supported: VERSION,
@@ -189,14 +185,15 @@ fn refuse_newer(journal: Option<&dyn Files>) -> Result<(), RepairError> {
     }
 }
 
-/// Fills the engine in `parts`, which is empty.
+/// Fills `engine`, which is empty.
 async fn rebuild(
-    parts: StoreParts,
-    journal: Option<Arc<dyn Files>>,
+    places: &Places,
     damaged: Option<Arc<dyn Engine>>,
+    engine: Arc<dyn Engine>,
     progress: &Progress,
 ) -> Result<RepairReport, RepairError> {
-    let engine = parts.engine.clone();
+    let mut parts = StoreParts::in_directory(&places.root, engine.clone())?;
+    let journal = parts.journal.take();
     let store = Store::open(parts)?;
     let mut report = RepairReport::default();
 

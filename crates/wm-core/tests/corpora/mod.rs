@@ -85,7 +85,7 @@ fn collect(folder: &Path, suffix: &str, found: &mut Vec<(PathBuf, Vec<u8>)>) {
     }
 }
 
-pub fn with_crlf(message: &[u8]) -> Vec<u8> {
+fn with_crlf(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len());
     for line in message.split_inclusive(|&b| b == b'\n') {
         let text = line

@@ -25,13 +25,17 @@ pub(crate) struct Replay {
     pub(crate) torn: u64,
 }
 
-/// The format version of the journal in `files`, if no file of it is of one that is known here.
+/// The newest format version of the journal in `files`, if no file of it is of one that is known here.
+/// Files that power left without a beginning say nothing.
 pub(crate) fn newer_version(files: &dyn Files) -> io::Result<Option<u32>> {
+    let [magic @ .., known] = MAGIC;
     let mut newest = None;
     for (number, kind) in numbers(files)? {
-        match Records::open(files, &name(number, kind))?.bytes(0, MAGIC.len())?[..] {
-            [b'w', b'm', b'j', version] if version > MAGIC[3] => newest = newest.max(Some(version)),
-            _ => return Ok(None),
+        let head = Records::open(files, &name(number, kind))?.bytes(0, MAGIC.len())?;
+        match head.strip_prefix(&magic) {
+            Some(&[version]) if version > known => newest = newest.max(Some(version)),
+            Some(&[_]) => return Ok(None),
+            _ => {}
         }
     }
     Ok(newest.map(u32::from))

@@ -20,7 +20,7 @@ use wm_core::{
 
 /// Items taken from one state of the engine.
 const PAGE: usize = 128;
-/// Items that are looked at while one waits for its content.
+/// Items that are looked at together, so that one is decided while the content of others is read.
 const AT_ONCE: usize = 4;
 /// Octets of an item's content that are looked at.
 const LOOKED_AT: u64 = 4 << 20;

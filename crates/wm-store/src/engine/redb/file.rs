@@ -1,7 +1,8 @@
 use crate::engine::SyncPolicy;
-use ::redb::{StorageBackend, backends::FileBackend};
+use ::redb::{BackendError, StorageBackend, backends::FileBackend};
 use std::{
-    fmt, io,
+    io,
+    ops::Bound,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +16,7 @@ use std::{
 /// than redb knows, and that length became durable with the sync of an earlier commit, so there is
 /// nothing left to sync when redb asks for it. What is ahead has no blocks on disk. When the process
 /// dies redb finds the longer file, takes what is ahead for free pages, and gives them back.
+#[derive(Debug)]
 pub(super) struct File {
     file: FileBackend,
     sync: SyncPolicy,
@@ -24,7 +26,7 @@ pub(super) struct File {
 }
 
 /// Lengths in octets.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Lengths {
     /// What redb set.
     used: u64,
@@ -36,11 +38,10 @@ struct Lengths {
 
 /// The length a file gets that is used up to here. redb doubles up to a region, 4 GiB, and then grows
 /// by at most two of them; all is in its pages of 4 KiB, so that every such length is one it can use.
-const fn ahead(used: u64) -> u64 {
+fn ahead(used: u64) -> u64 {
     const LEAST: u64 = 1 << 20;
     const MOST: u64 = 8 << 30;
-    let more = if used > MOST { MOST } else { used };
-    used + more + LEAST
+    used + used.min(MOST) + LEAST
 }
 
 impl File {
@@ -60,12 +61,6 @@ impl File {
 
     fn lengths(&self) -> MutexGuard<'_, Lengths> {
         self.lengths.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for File {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("File").field("file", &self.file).finish()
     }
 }
 
@@ -118,11 +113,42 @@ impl StorageBackend for File {
         }
         self.file.close()
     }
+
+    // The locks are those of the file: they keep out whoever opens it without this engine.
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.file.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.query_lock_range(start, end)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{EngineOptions, Redb};
 
     #[test]
     fn a_length_is_durable_before_it_is_asked_for_and_cut_off_when_it_was_not() {
@@ -151,5 +177,19 @@ mod tests {
         );
         ours.close().unwrap();
         assert_eq!((ours.len().unwrap(), actual()), (1 << 30, 1 << 30));
+    }
+
+    #[test]
+    fn who_opens_the_file_without_the_engine_is_kept_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = Redb::open(directory.path(), EngineOptions::default()).unwrap();
+        let file = directory.path().join("redb");
+        let refused = ::redb::Database::open(&file).map(drop).unwrap_err();
+        assert!(
+            matches!(refused, ::redb::DatabaseError::DatabaseAlreadyOpen),
+            "{refused:?}"
+        );
+        drop(engine);
+        ::redb::Database::open(&file).unwrap();
     }
 }
